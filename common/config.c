@@ -1,0 +1,188 @@
+/* Reads pfxd.conf with inih. Front, keeper, launcher and pfxctl; never an opener. */
+#include "config.h"
+
+#include "fault.h"
+#include "log.h"
+#include "text.h"
+#include "version.h"
+
+#include <getopt.h>
+#include <ini.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum kind { KIND_TEXT, KIND_NUMBER };
+
+static const struct key {
+	const char *section, *name, *text;
+	enum kind kind;
+	size_t offset;
+	uint32_t number, least, most;
+	const char *help;
+} keys[] = {
+#define TEXT(s, n, v, h) { #s, #n, v, KIND_TEXT, offsetof(struct config, n), 0, 0, CONFIG_TEXT_MAX - 1, h },
+#define NUMBER(s, n, v, l, m, h) { #s, #n, #v, KIND_NUMBER, offsetof(struct config, n), v, l, m, h },
+	CONFIG_KEYS(TEXT, NUMBER)
+#undef TEXT
+#undef NUMBER
+};
+enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
+
+static void *field(struct config *c, const struct key *key)
+{
+	return (char *)c + key->offset;
+}
+
+static int set(struct config *c, const struct key *key, const char *value)
+{
+	uint64_t number;
+	if (key->kind == KIND_TEXT) {
+		if (!text_is_clean(view_text(value)) || !text_copy(view_text(value), field(c, key), CONFIG_TEXT_MAX))
+			return fail(FAULT_MALFORMED_REQUEST, "%s is longer than %u bytes or not text", key->name, key->most);
+		return 0;
+	}
+	if (!number_parse(view_text(value), key->most, &number) || number < key->least)
+		return fail(FAULT_MALFORMED_REQUEST, "%s must be a whole number from %u to %u", key->name, key->least,
+			    key->most);
+	*(uint32_t *)field(c, key) = (uint32_t)number;
+	return 0;
+}
+
+void config_init(struct config *c)
+{
+	memset(c, 0, sizeof *c);
+	for (size_t i = 0; i < KEY_COUNT; i++)
+		set(c, &keys[i], keys[i].text);
+}
+
+static const struct key *find(const char *section, const char *name)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++)
+		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return NULL;
+}
+
+int config_set(struct config *c, const char *section, const char *name, const char *value)
+{
+	const struct key *key = find(section, name);
+	if (!key)
+		return fail(FAULT_MALFORMED_REQUEST, "there is no key %s in section [%s]", name, section);
+	return set(c, key, value);
+}
+
+struct reading {
+	struct config *config;
+	bool seen[KEY_COUNT];
+	int rc;
+};
+
+/* inih's callback: 1 to go on. Only the first error counts; inih tells its line. */
+static int on_pair(void *user, const char *section, const char *name, const char *value)
+{
+	struct reading *reading = user;
+	const struct key *key = find(section, name);
+	if (reading->rc < 0)
+		return 0;
+	if (key && reading->seen[key - keys]) {
+		reading->rc = fail(FAULT_MALFORMED_REQUEST, "%s is given twice", name);
+		return 0;
+	}
+	if (key)
+		reading->seen[key - keys] = true;
+	reading->rc = config_set(reading->config, section, name, value);
+	return reading->rc == 0;
+}
+
+int config_read(struct config *c, const char *path)
+{
+	struct reading reading = { .config = c };
+	int line = ini_parse(path, on_pair, &reading);
+	if (line < 0)
+		return fail(FAULT_NOT_FOUND, "can not read the configuration %s", path);
+	if (line == 0)
+		return 0;
+	if (reading.rc == 0)
+		return fail(FAULT_MALFORMED_REQUEST, "%s line %d: neither [section] nor key = value", path, line);
+	char why[FAULT_DETAIL_MAX];
+	strcpy(why, fault_detail());
+	return fail(FAULT_MALFORMED_REQUEST, "%s line %d: %s", path, line, why);
+}
+
+void config_print_sample(FILE *f)
+{
+	const char *section = "";
+	fputs("# pfxd.conf: every key at its default. An unknown key is an error.\n"
+	      "# Relative paths are relative to the folder of this file.\n", f);
+	for (const struct key *key = keys; key < keys + KEY_COUNT; key++) {
+		if (strcmp(section, key->section) != 0)
+			fprintf(f, "\n[%s]\n", section = key->section);
+		fprintf(f, "# %s", key->help);
+		if (key->kind == KIND_NUMBER)
+			fprintf(f, " (%u to %u)", key->least, key->most);
+		fprintf(f, "\n#%s = %s\n", key->name, key->text);
+	}
+}
+
+void config_print_manual(FILE *f)
+{
+	for (const struct key *key = keys; key < keys + KEY_COUNT; key++) {
+		fprintf(f, ".TP\n.B [%s] %s\n%s", key->section, key->name, key->help);
+		if (key->kind == KIND_NUMBER)
+			fprintf(f, " From %u to %u.", key->least, key->most);
+		fprintf(f, " Default: %s.\n", key->text[0] ? key->text : "empty");
+	}
+}
+
+static void usage(const char *program, const char *purpose)
+{
+	printf("%s: %s\n\n"
+	       "usage: %s [OPTIONS]\n"
+	       "  --config FILE   read this configuration (default /etc/pfxd/pfxd.conf)\n"
+	       "  --sample        print a sample configuration and end\n"
+	       "  --version       print the version and end\n"
+	       "  --help          print this and end\n"
+	       "Sockets come from systemd or from the launcher, pfxd; see pfxd --help to try the service out.\n",
+	       program, purpose, program);
+}
+
+int config_start(struct config *c, int argc, char **argv, const char *purpose)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "sample", no_argument, NULL, 's' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *path = "/etc/pfxd/pfxd.conf";
+	const char *program = basename(argv[0]);
+	config_init(c);
+	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (option) {
+		case 'c': path = optarg; break;
+		case 's': config_print_sample(stdout); return EXIT_SUCCESS + 1;
+		case 'v': printf("%s %s\n", program, PFXD_VERSION); return EXIT_SUCCESS + 1;
+		case 'h': usage(program, purpose); return EXIT_SUCCESS + 1;
+		default: fprintf(stderr, "%s: try --help\n", program); return 2 + 1;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "%s: what is \"%s\"? try --help\n", program, argv[optind]);
+		return 2 + 1;
+	}
+	char folder[4096];
+	snprintf(folder, sizeof folder, "%s", path);
+	if (config_read(c, path) < 0) {
+		fprintf(stderr, "%s: %s\n", program, fault_detail());
+		return 2 + 1;
+	}
+	if (chdir(dirname(folder)) < 0) {
+		fprintf(stderr, "%s: can not enter the folder of %s\n", program, path);
+		return 2 + 1;
+	}
+	log_init(program, c->level, c->names);
+	return 0;
+}

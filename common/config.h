@@ -1,0 +1,69 @@
+/* The configuration: every key in one table, from which come the struct, the reader, the sample file
+ * (conf/pfxd.conf) and the section of the manual. Relative paths are relative to the file's own folder, which every
+ * room makes its working directory. */
+#ifndef PFXD_CONFIG_H
+#define PFXD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { CONFIG_TEXT_MAX = 256 };
+
+/* kind     section  key                           default                     least  most   help
+ * A text's least and most are its length; a choice's values stand where a number's bounds would. */
+#define CONFIG_KEYS(TEXT, NUMBER) \
+	TEXT(paths,    database,                   "/var/lib/pfxd/pfxd.db",      "The SQLite file.") \
+	TEXT(paths,    keyring,                    "",                           "The keyring file; empty: the systemd credential named keyring.") \
+	TEXT(paths,    tls_certificate,            "/etc/pfxd/tls/server.pem",   "The servers' TLS certificate with its chain, PEM.") \
+	TEXT(paths,    tls_key,                    "/etc/pfxd/tls/server.key",   "Its private key, PEM.") \
+	TEXT(paths,    runtime,                    "/run/pfxd",                  "The folder of the sockets between the rooms.") \
+	NUMBER(front,  max_connections,            1024, 1, 60000,               "Connections that one front holds; more are closed at once.") \
+	NUMBER(front,  max_connections_per_address, 256, 1, 60000,               "Of them, from one address.") \
+	NUMBER(front,  max_header_bytes,           32768, 4096, 1048576,         "Request line and headers of one request; more is 431.") \
+	NUMBER(front,  max_body_bytes,             2097152, 1024, 2097152,       "Body of one request; more is 413.") \
+	NUMBER(front,  header_seconds,             15, 1, 3600,                  "From the connection to the end of the first request line, TLS included.") \
+	NUMBER(front,  request_seconds,            60, 1, 3600,                  "From the request line to the end of the answer, however slowly it trickles.") \
+	NUMBER(front,  idle_seconds,               75, 1, 3600,                  "From an answer to the next request line on a connection that is kept alive.") \
+	NUMBER(front,  threads,                    2, 1, 64,                     "Threads that do TLS and HTTP, for each front.") \
+	NUMBER(front,  workers,                    16, 1, 256,                   "Requests that wait for the keeper at a time, for each front.") \
+	NUMBER(front,  import_workers,             8, 1, 256,                    "Imports that wait for the keeper at a time; they have workers of their own.") \
+	NUMBER(front,  keeper_seconds,             30, 1, 600,                   "How long a request may wait for the keeper before it is answered 503.") \
+	NUMBER(front,  failures_per_minute,        600, 1, 1000000,              "Refused tokens from one address before it gets 429.") \
+	NUMBER(keeper, poll_seconds,               14400, 1, 2592000,            "When a device is told to poll again, give or take a quarter.") \
+	NUMBER(keeper, deliver_signing,            1, 0, 1,                      "1: the newest identity that only signs is delivered; 0: none.") \
+	NUMBER(keeper, min_free_mib,               64, 0, 1048576,               "Below this much free disk the service is not ready for imports.") \
+	NUMBER(keeper, health_seconds,             5, 1, 3600,                   "How often the health checks run.") \
+	TEXT(keeper,   device_front_user,          "",                           "The user that may connect to the devices' socket; empty: the keeper's own.") \
+	TEXT(keeper,   admin_front_user,           "",                           "The user that may connect to the administrators' socket; empty: the keeper's own.") \
+	NUMBER(opener, pfx_openers,                2, 1, 64,                     "PFX files that are opened at a time.") \
+	NUMBER(opener, csr_openers,                1, 1, 64,                     "Requests for certificates that are opened at a time.") \
+	NUMBER(opener, max_work,                   5000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \
+	NUMBER(opener, wait_seconds,               20, 1, 600,                   "How long a request may wait for a free opener, or for its answer.") \
+	NUMBER(log,    level,                      6, 3, 7,                      "As in syslog(3): 3 errors, 4 warnings, 6 one line a request, 7 everything.") \
+	NUMBER(log,    names,                      1, 0, 1,                      "0: log lines leave out people's names.")
+
+#define CONFIG_TEXT_FIELD(section, name, value, help) char name[CONFIG_TEXT_MAX];
+#define CONFIG_NUMBER_FIELD(section, name, value, least, most, help) uint32_t name;
+struct config {
+	CONFIG_KEYS(CONFIG_TEXT_FIELD, CONFIG_NUMBER_FIELD)
+};
+
+/* Sets every key to its default. */
+void config_init(struct config *c);
+/* Reads path over c. MALFORMED_REQUEST with a sentence that names file, line and key: unknown section or key, a value
+ * out of bounds, a key given twice. NOT_FOUND if there is no such file. c is unspecified on failure. */
+int config_read(struct config *c, const char *path);
+/* Sets one key from text, as the file would: for what the launcher writes and for tests. */
+int config_set(struct config *c, const char *section, const char *name, const char *value);
+/* Writes the sample file: every key at its default, commented out, with its help. */
+void config_print_sample(FILE *f);
+/* The same as the body of a man page section, one .TP a key. */
+void config_print_manual(FILE *f);
+
+/* What every room does with its command line and configuration: --config FILE, --help, --version. Reads the file,
+ * goes to its folder, and fills c. Returns 0 to go on, or an exit status + 1 to end with. */
+int config_start(struct config *c, int argc, char **argv, const char *purpose);
+
+#endif

@@ -1,0 +1,62 @@
+/* Locks a process in. Every program; called first thing in main(). */
+#include "harden.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void must(int rc, const char *what)
+{
+	if (rc == 0)
+		return;
+	fprintf(stderr, "pfxd: the kernel refused %s: %s\n", what, strerror(errno));
+	_exit(70);
+}
+
+void harden_process(void)
+{
+	const struct rlimit none = { 0, 0 };
+	must(setrlimit(RLIMIT_CORE, &none), "RLIMIT_CORE 0");
+	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE");
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+void harden_memory(void)
+{
+	struct rlimit limit;
+	/* With a low limit MCL_FUTURE would make later allocations fail, which is worse than a swapped page. */
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (limit.rlim_cur == RLIM_INFINITY || geteuid() == 0))
+		mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
+
+enum { FIRST_INHERITED = 3 }; /* SD_LISTEN_FDS_START */
+
+int inherited_socket(const char *name)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+	if (!pid || !count || atol(pid) != (long)getpid())
+		return -1;
+	int n = atoi(count);
+	size_t name_len = name ? strlen(name) : 0;
+	for (int i = 0; i < n; i++) {
+		int fd = FIRST_INHERITED + i;
+		size_t len = names ? strcspn(names, ":") : 0;
+		if (!name || (names && len == name_len && strncmp(names, name, len) == 0)) {
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+			return fd;
+		}
+		if (names)
+			names += len + (names[len] == ':');
+	}
+	return -1;
+}

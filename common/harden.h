@@ -1,0 +1,17 @@
+/* What a process gives up for good, before it reads a byte from outside. */
+#ifndef PFXD_HARDEN_H
+#define PFXD_HARDEN_H
+
+/* No core dumps, not traceable or readable by other processes of the same user (PR_SET_DUMPABLE), no new
+ * privileges, files made at 0600, SIGPIPE ignored. Ends the process if the kernel refuses. */
+void harden_process(void);
+
+/* Keeps what the process touches out of swap, where the limit on locked memory allows it (under systemd
+ * MemorySwapMax=0 does the same). */
+void harden_memory(void);
+
+/* The descriptor that systemd or the launcher passed under this name (LISTEN_FDS, LISTEN_FDNAMES), close-on-exec,
+ * or -1. With name NULL: the only one. */
+int inherited_socket(const char *name);
+
+#endif
