@@ -2,6 +2,8 @@
 # Each program is its own folder plus common/; what it links against is what it is able to do.
 
 BUILD   ?= build
+V       ?= 0
+Q        = $(if $(filter 0,$(V)),@)
 CC      ?= gcc
 PREFIX  ?= /usr
 LIBEXEC  = $(PREFIX)/lib/pfxd
@@ -42,25 +44,35 @@ help:
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c $< -o $@
+	@echo '  CC    $<'
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/common.a: $(COMMON_OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 # The keyring is made by pfxctl on the server and read by the keeper: one file of code.
 KEYRING_OBJECTS = $(call objects,daemon/keeper/keyring.c daemon/keeper/ca.c)
 
+$(BUILD)/sql.h: sql/generate $(wildcard sql/*.sql)
+	@mkdir -p $(@D)
+	@sql/generate > $@
+$(call objects,$(call sources,daemon/keeper)): $(BUILD)/sql.h
+
+# What the two clients share.
+CLIENT_OBJECTS = $(call objects,$(call sources,clients/shared))
+
 define program # name, folder, key of LIBS, objects from elsewhere
 $(BUILD)/$(1): $(call objects,$(call sources,$(2))) $(4) $(COMMON)
-	$$(CC) $$(LDFLAGS) $$^ $$(LIBS_$(3)) -o $$@
+	@echo '  LINK  $$@'
+	$$(Q)$$(CC) $$(LDFLAGS) $$^ $$(LIBS_$(3)) -o $$@
 endef
 
 $(eval $(call program,pfxd-front,daemon/front,front))
 $(eval $(call program,pfxd-keeper,daemon/keeper,keeper))
 $(eval $(call program,pfxd-opener,daemon/opener,opener))
 $(eval $(call program,pfxd,daemon/launcher,launcher))
-$(eval $(call program,pfxctl,clients/pfxctl,pfxctl,$(KEYRING_OBJECTS)))
-$(eval $(call program,pfx-device,clients/device,device))
+$(eval $(call program,pfxctl,clients/pfxctl,pfxctl,$(KEYRING_OBJECTS) $(CLIENT_OBJECTS)))
+$(eval $(call program,pfx-device,clients/device,device,$(CLIENT_OBJECTS)))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -35,11 +35,11 @@
 	F(RATE_LIMITED,             429, "rate_limited",              5, "Too many failed attempts from this address") \
 	F(INTERNAL,                 500, "internal",                  3, "Something went wrong here") \
 	F(UNAVAILABLE,              503, "unavailable",               4, "The service can not do this right now") \
+	F(TAMPERED,                 500, "internal",                  2, "A stored record is not what was written") \
 	/* Between rooms and inside them; a client sees these as internal. */ \
 	F(BAD_FRAME,                500, "bad_frame",                 4, "A frame breaks the protocol") \
 	F(CLOSED,                   500, "closed",                    7, "The other side closed the connection") \
 	F(TIMED_OUT,                500, "timed_out",                 4, "The other side took too long") \
-	F(TAMPERED,                 500, "tampered",                  2, "A stored record is not what was written") \
 	F(AGAIN,                    500, "again",                     7, "Somebody else changed this first")
 
 /* FAULT_OK is 0; the rest count up, and functions return them negated: -FAULT_NOT_FOUND. */

@@ -43,9 +43,10 @@ bool text_is_clean(struct view v)
 
 bool text_copy(struct view v, char *ret, size_t size)
 {
-	if (v.len >= size || memchr(v.p, 0, v.len))
+	if (v.len >= size || (v.len && memchr(v.p, 0, v.len)))
 		return false;
-	memcpy(ret, v.p, v.len);
+	if (v.len)
+		memcpy(ret, v.p, v.len);
 	ret[v.len] = '\0';
 	return true;
 }

@@ -1,0 +1,311 @@
+/* Builds bundles. Keeper only: the one place where private keys are in the clear outside an opener, in a wiping
+ * buffer, between unsealing and encrypting. */
+#include "bundle.h"
+
+#include "cms.h"
+#include "encode.h"
+#include "fault.h"
+#include "json.h"
+#include "openssl_ptr.h"
+#include "seal.h"
+
+#include <strings.h>
+
+/* ---- which form ---- */
+
+/* The first versions that read PBES2 with SHA-256. A platform that is here but gives no version gets the form that
+ * every version reads; one that is not here reads both. */
+static const struct {
+	const char *name;
+	uint64_t modern_from;
+} platforms[] = { { "ios", 18 }, { "ipados", 18 }, { "macos", 15 }, { "android", 14 } };
+
+bool platform_is_legacy(struct view platform)
+{
+	if (view_is(platform, "legacy"))
+		return true;
+	for (size_t i = 0; i < sizeof platforms / sizeof platforms[0]; i++) {
+		size_t len = strlen(platforms[i].name);
+		if (platform.len < len || strncasecmp((const char *)platform.p, platforms[i].name, len) != 0)
+			continue;
+		struct view version = view_of(platform.p + len, platform.len - len);
+		while (version.len > 0 && (version.p[0] == '-' || version.p[0] == ' '))
+			version = view_of(version.p + 1, version.len - 1);
+		size_t digits = 0;
+		while (digits < version.len && version.p[digits] >= '0' && version.p[digits] <= '9')
+			digits++;
+		uint64_t number;
+		return !number_parse(view_of(version.p, digits), 1000, &number) || number < platforms[i].modern_from;
+	}
+	return false;
+}
+
+/* ---- what is in it ---- */
+
+static int read_removed(struct connection *c, struct view user_id, struct buf *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_removals_of_user, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, user_id);
+	while ((rc = statement_step(s)) > 0) {
+		struct view sha1 = column_view(s, 0);
+		buf_put(ret, sha1.p, sha1.len);
+	}
+	if (rc == 0 && (!buf_ok(ret) || buf_len(ret) % 20 != 0))
+		rc = fail(FAULT_TAMPERED, "the list of removed thumbprints was changed");
+	return rc;
+}
+
+int bundle_read(struct keeper *k, struct connection *c, const struct shown *shown, bool enveloped, int64_t now,
+		struct bundle *ret)
+{
+	*ret = (struct bundle){ .shown = shown, .enveloped = enveloped,
+				.legacy = platform_is_legacy(shown->device.platform), .removed = buf_new(MIB) };
+	if (!ret->removed)
+		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	int rc = history_read(k->keyring, c, shown->user.id, now, k->config.deliver_signing, &ret->history);
+	return rc < 0 ? rc : read_removed(c, shown->user.id, ret->removed);
+}
+
+void bundle_done(struct bundle *b)
+{
+	history_done(&b->history);
+	buf_free(b->removed);
+	b->removed = NULL;
+}
+
+int bundle_etag(const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1])
+{
+	uint8_t digest[32];
+	BUF all = buf_new(MIB);
+	BUF text = buf_new(KIB);
+	if (!all || !text)
+		return fail(FAULT_UNAVAILABLE, "no memory for an entity tag");
+	buf_put_bytes(all, view_text("bundle 1"));
+	buf_put_bytes(all, b->shown->certificate.fingerprint);
+	buf_put_bytes(all, b->shown->user.upn);
+	buf_put_u8(all, b->enveloped);
+	buf_put_u8(all, b->legacy);
+	for (size_t i = 0; i < b->history.count; i++) {
+		const struct identity *id = &b->history.at[i];
+		buf_put_bytes(all, id->row.id);
+		buf_put_u8(all, (uint8_t)id->row.usages);
+		buf_put_u8(all, id->current_for);
+		buf_put_u8(all, id->delivered);
+	}
+	buf_put_bytes(all, buf_view(b->removed));
+	if (!buf_ok(all) || digest_sha256(buf_view(all), digest) < 0)
+		return fail(FAULT_INTERNAL, "could not compute an entity tag");
+	buf_put_text(text, "W/\"");
+	base64url_encode(view_of(digest, 16), text);
+	buf_put_text(text, "\"");
+	text_copy(buf_view(text), ret, BUNDLE_ETAG_CHARS + 1);
+	return 0;
+}
+
+/* ---- JSON ---- */
+
+static void put_hex(struct buf *b, const char *name, struct view bytes)
+{
+	char hex[65];
+	hex_encode(view_of(bytes.p, bytes.len < 32 ? bytes.len : 32), hex);
+	json_name(b, name);
+	json_string(b, view_text(hex));
+}
+
+static void put_time(struct buf *b, const char *name, int64_t seconds)
+{
+	char text[TIME_TEXT + 1];
+	time_format(seconds, text);
+	json_name(b, name);
+	json_string(b, view_text(text));
+}
+
+static void put_text(struct buf *b, const char *name, struct view text)
+{
+	json_name(b, name);
+	json_string(b, text);
+}
+
+static void put_usages(struct buf *b, const char *name, uint8_t usages)
+{
+	json_name(b, name);
+	json_begin(b, '[');
+	if (usages & USAGE_ENCRYPTION)
+		json_string(b, view_text("encryption"));
+	if (usages & USAGE_SIGNING)
+		json_string(b, view_text("signing"));
+	json_end(b, ']');
+}
+
+static void put_facts(struct buf *b, const struct identity *id)
+{
+	put_text(b, "id", id->row.id);
+	put_hex(b, "thumbprint", id->row.sha1);
+	put_hex(b, "thumbprintSha256", id->row.sha256);
+	put_text(b, "subject", id->row.subject);
+	put_text(b, "issuer", id->row.issuer);
+	put_text(b, "serialNumber", id->row.serial);
+	put_time(b, "notBefore", id->row.not_before);
+	put_time(b, "notAfter", id->row.not_after);
+	put_usages(b, "usages", (uint8_t)id->row.usages);
+	put_usages(b, "currentFor", id->current_for);
+}
+
+/* Unseals the PKCS#12 form of one identity: its password, then the file. */
+static int open_identity(struct keeper *k, struct connection *c, const struct identity *id, bool legacy,
+			 struct buf *ret_secret)
+{
+	STATEMENT s = NULL;
+	KEY256 key_secret;
+	int rc = statement_get(c, SQL_identity_sealed, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, id->row.id);
+	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_TAMPERED, "it is gone");
+	if (rc < 0)
+		return rc;
+	const struct binding binding = { .record = id->row.id, .owner = id->row.user_id, .sha256 = id->row.sha256,
+					 .key_id = column_view(s, 0) };
+	rc = seal_open_key(k->keyring, binding.key_id, column_view(s, 1), &key_secret);
+	if (rc == 0)
+		rc = unseal(&key_secret, &binding, legacy ? "legacy" : "modern", column_view(s, legacy ? 3 : 2), ret_secret);
+	if (rc == 0 && buf_len(ret_secret) <= PKCS12_PASSWORD_CHARS)
+		rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
+	return rc;
+}
+
+static int put_identity(struct keeper *k, struct connection *c, const struct bundle *b, const struct identity *id,
+			struct buf *ret_secret)
+{
+	BUF opened_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
+	struct view pkcs12, password;
+	if (!opened_secret)
+		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
+	int rc = open_identity(k, c, id, b->legacy, opened_secret);
+	if (rc == -FAULT_TAMPERED) {
+		char why[FAULT_DETAIL_MAX];
+		strcpy(why, fault_detail());
+		return fail(FAULT_TAMPERED, "identity %.*s can not be opened: %s", (int)id->row.id.len,
+			    (const char *)id->row.id.p, why);
+	}
+	if (rc < 0)
+		return rc;
+	pkcs12 = buf_view(opened_secret);
+	view_get(&pkcs12, PKCS12_PASSWORD_CHARS, &password);
+	json_begin(ret_secret, '{');
+	put_facts(ret_secret, id);
+	json_name(ret_secret, "pkcs12");
+	json_base64(ret_secret, pkcs12);
+	put_text(ret_secret, "password", password);
+	json_end(ret_secret, '}');
+	return 0;
+}
+
+static int put_intermediate(struct connection *c, struct view sha256, struct buf *ret)
+{
+	STATEMENT s = NULL;
+	uint8_t digest[32];
+	BUF pem = buf_new(2 * CERTIFICATE_MAX_BYTES);
+	int rc = pem ? statement_get(c, SQL_chain_get, &s) : fail(FAULT_UNAVAILABLE, "no memory for a certificate");
+	if (rc < 0)
+		return rc;
+	bind_blob(s, 1, sha256);
+	rc = statement_step(s);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || digest_sha256(column_view(s, 0), digest) < 0 ||
+	    !view_equal(sha256, view_of(digest, sizeof digest))) {
+		char hex[65];
+		hex_encode(view_of(sha256.p, 32), hex);
+		return fail(FAULT_TAMPERED, "the chain certificate %s was changed or is gone", hex);
+	}
+	pem_encode("CERTIFICATE", column_view(s, 0), pem);
+	json_string(ret, buf_view(pem));
+	return 0;
+}
+
+static bool among(struct view digests, struct view digest)
+{
+	for (; digests.len >= 32; digests = view_of(digests.p + 32, digests.len - 32))
+		if (memcmp(digests.p, digest.p, 32) == 0)
+			return true;
+	return false;
+}
+
+/* The certificates above the leaves of all that is delivered, each once. */
+static int put_intermediates(struct connection *c, const struct bundle *b, struct buf *ret)
+{
+	int rc = 0;
+	BUF told = buf_new(MIB);
+	if (!told)
+		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	json_name(ret, "intermediates");
+	json_begin(ret, '[');
+	for (size_t i = 0; i < b->history.count; i++) {
+		struct view chain = b->history.at[i].row.chain, digest;
+		while (rc == 0 && b->history.at[i].delivered && view_get(&chain, 32, &digest)) {
+			if (among(buf_view(told), digest))
+				continue;
+			buf_put(told, digest.p, digest.len);
+			rc = put_intermediate(c, digest, ret);
+		}
+	}
+	json_end(ret, ']');
+	return rc;
+}
+
+static void put_removed(const struct bundle *b, struct buf *ret)
+{
+	char hex[41];
+	json_name(ret, "removed");
+	json_begin(ret, '[');
+	for (struct view rest = buf_view(b->removed); rest.len >= 20; rest = view_of(rest.p + 20, rest.len - 20)) {
+		hex_encode(view_of(rest.p, 20), hex);
+		json_string(ret, view_text(hex));
+	}
+	json_end(ret, ']');
+}
+
+static int put_json(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret_secret)
+{
+	int rc = 0;
+	json_begin(ret_secret, '{');
+	json_name(ret_secret, "version");
+	buf_put_text(ret_secret, "1");
+	put_text(ret_secret, "user", b->shown->user.upn);
+	put_text(ret_secret, "device", b->shown->device.id);
+	put_time(ret_secret, "issuedAt", now);
+	json_name(ret_secret, "certificates");
+	json_begin(ret_secret, '[');
+	for (size_t i = 0; rc == 0 && i < b->history.count; i++)
+		if (b->history.at[i].delivered)
+			rc = put_identity(k, c, b, &b->history.at[i], ret_secret);
+	json_end(ret_secret, ']');
+	if (rc == 0)
+		rc = put_intermediates(c, b, ret_secret);
+	put_removed(b, ret_secret);
+	json_end(ret_secret, '}');
+	if (rc == 0 && !buf_ok(ret_secret))
+		rc = fail(FAULT_UNAVAILABLE, "the bundle is larger than %u bytes", BUNDLE_MAX_BYTES);
+	return rc;
+}
+
+int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret)
+{
+	BUF json_secret = buf_new(BUNDLE_MAX_BYTES / 2);
+	BUF signed_secret = buf_new(BUNDLE_MAX_BYTES);
+	if (!json_secret || !signed_secret)
+		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	int rc = put_json(k, c, b, now, json_secret);
+	if (rc == 0)
+		rc = cms_sign(keyring_signer_certificate(k->keyring), keyring_signer_key(k->keyring), buf_view(json_secret),
+			      signed_secret);
+	if (rc == 0)
+		rc = cms_encrypt(b->shown->certificate.der, b->enveloped, buf_view(signed_secret), ret);
+	return rc;
+}

@@ -1,0 +1,73 @@
+/* Signs and encrypts bundles with OpenSSL's CMS. Keeper only. */
+#include "cms.h"
+
+#include "fault.h"
+#include "openssl_ptr.h"
+
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+
+static int broken(const char *what)
+{
+	ERR_clear_error();
+	return fail(FAULT_INTERNAL, "OpenSSL could not %s", what);
+}
+
+static int encode(CMS_ContentInfo *cms, struct buf *ret)
+{
+	int len = i2d_CMS_ContentInfo(cms, NULL);
+	uint8_t *at = len > 0 ? buf_reserve(ret, (size_t)len) : NULL;
+	return at && i2d_CMS_ContentInfo(cms, &at) == len ? 0 : broken("encode a bundle");
+}
+
+int cms_sign(X509 *certificate, EVP_PKEY *key, struct view content, struct buf *ret_secret)
+{
+	BIO_PTR in = BIO_new_mem_buf(content.p, (int)content.len);
+	CMS cms = in ? CMS_sign(certificate, key, NULL, in, CMS_BINARY | CMS_NOSMIMECAP) : NULL;
+	return cms ? encode(cms, ret_secret) : broken("sign a bundle");
+}
+
+static bool choose_rsa(CMS_RecipientInfo *recipient, bool enveloped)
+{
+	EVP_PKEY_CTX *context = CMS_RecipientInfo_get0_pkey_ctx(recipient);
+	if (!context)
+		return false;
+	if (enveloped)
+		return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) > 0;
+	return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) > 0 &&
+	       EVP_PKEY_CTX_set_rsa_oaep_md(context, EVP_sha256()) > 0 &&
+	       EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) > 0;
+}
+
+/* The wrap cipher is set by hand: OpenSSL would choose it by the content cipher. */
+static bool choose_ec(CMS_RecipientInfo *recipient, bool enveloped)
+{
+	EVP_PKEY_CTX *context = CMS_RecipientInfo_get0_pkey_ctx(recipient);
+	EVP_CIPHER_CTX *wrap = CMS_RecipientInfo_kari_get0_ctx(recipient);
+	if (!context || !wrap ||
+	    EVP_PKEY_CTX_set_ecdh_kdf_md(context, enveloped ? EVP_sha1() : EVP_sha256()) <= 0)
+		return false;
+	EVP_CIPHER_CTX_set_flags(wrap, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+	return EVP_EncryptInit_ex(wrap, enveloped ? EVP_aes_128_wrap() : EVP_aes_256_wrap(), NULL, NULL, NULL) == 1;
+}
+
+static bool add_recipient(CMS_ContentInfo *cms, X509 *certificate, bool enveloped)
+{
+	CMS_RecipientInfo *recipient = CMS_add1_recipient_cert(cms, certificate, CMS_KEY_PARAM);
+	if (!recipient)
+		return false;
+	return CMS_RecipientInfo_type(recipient) == CMS_RECIPINFO_TRANS ? choose_rsa(recipient, enveloped) :
+									   choose_ec(recipient, enveloped);
+}
+
+int cms_encrypt(struct view certificate_der, bool enveloped, struct view content_secret, struct buf *ret)
+{
+	const uint8_t *at = certificate_der.p;
+	const EVP_CIPHER *cipher = enveloped ? EVP_aes_256_cbc() : EVP_aes_256_gcm();
+	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)certificate_der.len);
+	BIO_PTR in = BIO_new_mem_buf(content_secret.p, (int)content_secret.len);
+	CMS cms = certificate && in ? CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL) : NULL;
+	if (!cms || !add_recipient(cms, certificate, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
+		return broken("encrypt a bundle");
+	return encode(cms, ret);
+}

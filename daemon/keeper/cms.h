@@ -1,0 +1,18 @@
+/* CMS (RFC 5652, 5083, 5084): signing and encrypting a bundle. */
+#ifndef PFXD_CMS_H
+#define PFXD_CMS_H
+
+#include "buf.h"
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+/* Appends the DER of SignedData around content, attached, with the signer's certificate, SHA-256. */
+int cms_sign(X509 *certificate, EVP_PKEY *key, struct view content, struct buf *ret_secret);
+
+/* Appends the DER of content encrypted to the key of a certificate that this service issued, which is named by issuer
+ * and serial. enveloped false: AuthEnvelopedData, AES-256-GCM; RSA-OAEP with SHA-256, or ECDH with SHA-256 KDF and
+ * AES-256 wrap. True: EnvelopedData, AES-256-CBC; RSA PKCS#1 v1.5, or ECDH with SHA-1 KDF and AES-128 wrap. */
+int cms_encrypt(struct view certificate_der, bool enveloped, struct view content_secret, struct buf *ret);
+
+#endif

@@ -1,0 +1,442 @@
+/* The driver for SQLite. Keeper only. Knows transactions and statements and nothing of what they mean. */
+#define SQL_TEXTS
+#include "db.h"
+
+#include "fault.h"
+#include "log.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	PARAMETERS_MAX = 24,
+	BATCH_MAX = 128,        /* jobs that share one commit */
+	BUSY_MS = 5000,         /* for a checkpoint of another process, a backup for one */
+	MIGRATIONS = sizeof sql_migration / sizeof sql_migration[0],
+};
+
+struct statement {
+	struct connection *connection;
+	sqlite3_stmt *handle;
+	int index[PARAMETERS_MAX + 1]; /* of $n; SQLite numbers them by first appearance */
+	int bind_rc;
+};
+
+struct connection {
+	struct db *db;
+	sqlite3 *handle;
+	struct statement *statements[SQL_COUNT];
+	struct connection *next;
+};
+
+struct job {
+	int (*run)(struct connection *c, void *arg);
+	void *arg;
+	int rc;
+	bool done;
+	char detail[FAULT_DETAIL_MAX];
+	struct job *next;
+};
+
+struct db {
+	char *path;
+	bool is_new;
+	struct connection *writer;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t turned;
+	struct job *first, **last;
+	bool leading;
+	struct connection *idle;
+	unsigned readers;
+};
+
+/* ---- errors ---- */
+
+static int broken(sqlite3 *handle, int code, const char *doing)
+{
+	const char *why = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
+	switch (code & 0xff) {
+	case SQLITE_CONSTRAINT:
+		return fail(FAULT_AGAIN, "%s: %s", doing, why);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return fail(FAULT_TAMPERED, "the database file is damaged (%s: %s)", doing, why);
+	case SQLITE_FULL:
+	case SQLITE_IOERR:
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_NOMEM:
+		return fail(FAULT_UNAVAILABLE, "the database can not be used right now (%s: %s)", doing, why);
+	default:
+		return fail(FAULT_INTERNAL, "%s: %s", doing, why);
+	}
+}
+
+static int run_text(struct connection *c, const char *sql)
+{
+	int code = sqlite3_exec(c->handle, sql, NULL, NULL, NULL);
+	return code == SQLITE_OK ? 0 : broken(c->handle, code, "run");
+}
+
+/* ---- connections ---- */
+
+static void connection_close(struct connection *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < SQL_COUNT; i++) {
+		if (c->statements[i])
+			sqlite3_finalize(c->statements[i]->handle);
+		free(c->statements[i]);
+	}
+	sqlite3_close(c->handle);
+	free(c);
+}
+
+static int connection_open(struct db *db, bool writer, struct connection **ret)
+{
+	/* secure_delete and foreign_keys belong to the connection, page_size only to a file that is new. */
+	static const char common[] = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA cache_size=-1024;"
+				     "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;";
+	int flags = SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
+	struct connection *c = calloc(1, sizeof *c);
+	if (!c)
+		return fail(FAULT_UNAVAILABLE, "no memory for the database");
+	c->db = db;
+	int code = sqlite3_open_v2(db->path, &c->handle, flags, NULL);
+	int rc = code == SQLITE_OK ? 0 : broken(c->handle, code, "open");
+	if (rc == 0) {
+		sqlite3_busy_timeout(c->handle, BUSY_MS);
+		sqlite3_extended_result_codes(c->handle, 1);
+		sqlite3_db_config(c->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+		rc = run_text(c, common);
+	}
+	if (rc == 0 && writer)
+		rc = run_text(c, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;");
+	if (rc < 0)
+		connection_close(c);
+	else
+		*ret = c;
+	return rc;
+}
+
+static int get_version(struct connection *c, int64_t *ret)
+{
+	sqlite3_stmt *s;
+	int code = sqlite3_prepare_v2(c->handle, "PRAGMA user_version", -1, &s, NULL);
+	if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
+		*ret = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return code == SQLITE_ROW ? 0 : broken(c->handle, code, "read the version");
+}
+
+/* Each migration and its version number are one transaction. */
+static int migrate(struct db *db)
+{
+	int64_t version = 0;
+	int rc = get_version(db->writer, &version);
+	if (rc == 0 && version > MIGRATIONS)
+		return fail(FAULT_CONFLICT, "the database %s is of version %lld, this program knows up to %d: "
+			    "install the newer pfxd again, or restore a backup from before", db->path,
+			    (long long)version, (int)MIGRATIONS);
+	db->is_new = version == 0;
+	for (; rc == 0 && version < MIGRATIONS; version++) {
+		char bump[64];
+		sqlite3_snprintf(sizeof bump, bump, "PRAGMA user_version=%lld; COMMIT;", (long long)version + 1);
+		rc = run_text(db->writer, "BEGIN IMMEDIATE");
+		if (rc == 0)
+			rc = run_text(db->writer, sql_migration[version]);
+		if (rc == 0)
+			rc = run_text(db->writer, bump);
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+int db_open(const char *path, struct db **ret)
+{
+	struct db *db = calloc(1, sizeof *db);
+	if (!db || !(db->path = strdup(path))) {
+		free(db);
+		return fail(FAULT_UNAVAILABLE, "no memory for the database");
+	}
+	pthread_mutex_init(&db->lock, NULL);
+	pthread_cond_init(&db->turned, NULL);
+	db->last = &db->first;
+	int rc = connection_open(db, true, &db->writer);
+	if (rc == 0)
+		rc = migrate(db);
+	if (rc < 0)
+		db_close(db);
+	else
+		*ret = db;
+	return rc;
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	while (db->idle) {
+		struct connection *c = db->idle;
+		db->idle = c->next;
+		connection_close(c);
+	}
+	connection_close(db->writer);
+	free(db->path);
+	free(db);
+}
+
+bool db_is_new(const struct db *db)
+{
+	return db->is_new;
+}
+
+const char *db_path(const struct db *db)
+{
+	return db->path;
+}
+
+/* ---- reading ---- */
+
+int db_read(struct db *db, struct connection **ret)
+{
+	struct connection *c;
+	pthread_mutex_lock(&db->lock);
+	if ((c = db->idle))
+		db->idle = c->next;
+	bool full = !c && db->readers == DB_READERS_MAX;
+	if (!c && !full)
+		db->readers++;
+	pthread_mutex_unlock(&db->lock);
+	if (full)
+		return fail(FAULT_UNAVAILABLE, "too many requests read the database at once");
+	int rc = c ? 0 : connection_open(db, false, &c);
+	if (rc < 0) {
+		pthread_mutex_lock(&db->lock);
+		db->readers--;
+		pthread_mutex_unlock(&db->lock);
+		return rc;
+	}
+	rc = run_text(c, "BEGIN");
+	if (rc < 0)
+		db_read_done(c);
+	else
+		*ret = c;
+	return rc;
+}
+
+void db_read_done(struct connection *c)
+{
+	if (!c)
+		return;
+	struct db *db = c->db;
+	if (!sqlite3_get_autocommit(c->handle))
+		sqlite3_exec(c->handle, "COMMIT", NULL, NULL, NULL);
+	pthread_mutex_lock(&db->lock);
+	c->next = db->idle;
+	db->idle = c;
+	pthread_mutex_unlock(&db->lock);
+}
+
+/* ---- writing ---- */
+
+static void job_failed(struct job *job, int rc)
+{
+	job->rc = rc;
+	strcpy(job->detail, fault_detail());
+}
+
+static void run_job(struct connection *c, struct job *job)
+{
+	int rc = run_text(c, "SAVEPOINT job");
+	if (rc == 0) {
+		rc = job->run(c, job->arg);
+		if (rc < 0)
+			job_failed(job, rc);
+		job->rc = rc;
+		if (rc < 0 && run_text(c, "ROLLBACK TO job") < 0)
+			log_line(LOG_LEVEL_ERROR, "a failed request could not be rolled back: %s", fault_detail());
+		rc = run_text(c, "RELEASE job");
+	}
+	if (rc < 0 && job->rc >= 0)
+		job_failed(job, rc);
+}
+
+static void run_batch(struct connection *c, struct job *jobs)
+{
+	int rc = run_text(c, "BEGIN IMMEDIATE");
+	for (struct job *job = jobs; rc == 0 && job; job = job->next) {
+		run_job(c, job);
+		/* On a full disk SQLite may roll the whole transaction back by itself: then every member is lost. */
+		if (sqlite3_get_autocommit(c->handle))
+			rc = fail(FAULT_UNAVAILABLE, "the database gave the transaction up: %s", job->detail);
+	}
+	if (rc == 0)
+		rc = run_text(c, "COMMIT");
+	if (rc == 0)
+		return;
+	for (struct job *job = jobs; job; job = job->next)
+		if (job->rc >= 0)
+			job_failed(job, rc);
+	if (!sqlite3_get_autocommit(c->handle))
+		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* Takes up to BATCH_MAX jobs off the queue. The lock is held. */
+static struct job *take_batch(struct db *db)
+{
+	struct job *batch = db->first, **end = &db->first;
+	for (unsigned n = 0; n < BATCH_MAX && *end; n++)
+		end = &(*end)->next;
+	db->first = *end;
+	*end = NULL;
+	if (!db->first)
+		db->last = &db->first;
+	return batch;
+}
+
+/* The thread that finds nobody leading runs the batch for all who wait; they only sleep. */
+int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg)
+{
+	struct job job = { .run = run, .arg = arg };
+	pthread_mutex_lock(&db->lock);
+	*db->last = &job;
+	db->last = &job.next;
+	while (!job.done) {
+		if (db->leading) {
+			pthread_cond_wait(&db->turned, &db->lock);
+			continue;
+		}
+		db->leading = true;
+		struct job *batch = take_batch(db);
+		pthread_mutex_unlock(&db->lock);
+		run_batch(db->writer, batch);
+		pthread_mutex_lock(&db->lock);
+		for (struct job *next; batch; batch = next) {
+			next = batch->next; /* a job that is done may be gone at once */
+			batch->done = true;
+		}
+		db->leading = false;
+		pthread_cond_broadcast(&db->turned);
+	}
+	pthread_mutex_unlock(&db->lock);
+	return job.rc < 0 ? fail((enum fault)-job.rc, "%s", job.detail) : job.rc;
+}
+
+/* Takes the lead as a job would, because the writer's connection has one user at a time. */
+int db_truncate_log(struct db *db)
+{
+	pthread_mutex_lock(&db->lock);
+	while (db->leading)
+		pthread_cond_wait(&db->turned, &db->lock);
+	db->leading = true;
+	pthread_mutex_unlock(&db->lock);
+	int code = sqlite3_wal_checkpoint_v2(db->writer->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc = code == SQLITE_OK ? 0 : code == SQLITE_BUSY ? fail(FAULT_AGAIN, "a reader still holds the log") :
+							       broken(db->writer->handle, code, "empty the log");
+	pthread_mutex_lock(&db->lock);
+	db->leading = false;
+	pthread_cond_broadcast(&db->turned);
+	pthread_mutex_unlock(&db->lock);
+	return rc;
+}
+
+/* ---- statements ---- */
+
+static int prepare(struct connection *c, enum sql sql, struct statement **ret)
+{
+	struct statement *s = calloc(1, sizeof *s);
+	if (!s)
+		return fail(FAULT_UNAVAILABLE, "no memory for a statement");
+	s->connection = c;
+	int code = sqlite3_prepare_v3(c->handle, sql_text[sql], -1, SQLITE_PREPARE_PERSISTENT, &s->handle, NULL);
+	if (code != SQLITE_OK) {
+		free(s);
+		return broken(c->handle, code, "prepare");
+	}
+	for (int n = 1; n <= PARAMETERS_MAX; n++) {
+		char name[8];
+		sqlite3_snprintf(sizeof name, name, "$%d", n);
+		s->index[n] = sqlite3_bind_parameter_index(s->handle, name);
+	}
+	c->statements[sql] = *ret = s;
+	return 0;
+}
+
+int statement_get(struct connection *c, enum sql sql, struct statement **ret)
+{
+	if (!c->statements[sql])
+		return prepare(c, sql, ret);
+	*ret = c->statements[sql];
+	return 0;
+}
+
+void statement_done(struct statement *s)
+{
+	if (!s)
+		return;
+	sqlite3_reset(s->handle);
+	sqlite3_clear_bindings(s->handle);
+	s->bind_rc = SQLITE_OK;
+}
+
+static void bound(struct statement *s, int code)
+{
+	if (code != SQLITE_OK)
+		s->bind_rc = code;
+}
+
+void bind_text(struct statement *s, int n, struct view v)
+{
+	const char *text = v.len ? (const char *)v.p : "";
+	bound(s, sqlite3_bind_text64(s->handle, s->index[n], text, v.len, SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void bind_blob(struct statement *s, int n, struct view v)
+{
+	bound(s, v.len ? sqlite3_bind_blob64(s->handle, s->index[n], v.p, v.len, SQLITE_STATIC) :
+			 sqlite3_bind_zeroblob(s->handle, s->index[n], 0));
+}
+
+void bind_number(struct statement *s, int n, int64_t v)
+{
+	bound(s, sqlite3_bind_int64(s->handle, s->index[n], v));
+}
+
+int statement_step(struct statement *s)
+{
+	if (s->bind_rc != SQLITE_OK)
+		return broken(NULL, s->bind_rc, "bind");
+	int code = sqlite3_step(s->handle);
+	if (code == SQLITE_ROW)
+		return 1;
+	return code == SQLITE_DONE ? 0 : broken(s->connection->handle, code, "step");
+}
+
+int statement_run(struct statement *s)
+{
+	int rc = statement_step(s);
+	return rc > 0 ? 0 : rc;
+}
+
+struct view column_view(struct statement *s, int i)
+{
+	const void *p = sqlite3_column_blob(s->handle, i);
+	return view_of(p ? p : "", (size_t)sqlite3_column_bytes(s->handle, i));
+}
+
+int64_t column_number(struct statement *s, int i)
+{
+	return sqlite3_column_int64(s->handle, i);
+}
+
+int64_t rows_changed(struct connection *c)
+{
+	return sqlite3_changes64(c->handle);
+}

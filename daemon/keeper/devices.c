@@ -1,0 +1,283 @@
+/* The tables devices, device_certificates and enrolments. Keeper only. Decides whether a device may pull. */
+#include "devices.h"
+
+#include "fault.h"
+#include "seal.h"
+
+void shown_done(struct shown *shown)
+{
+	row_device_certificate_done(&shown->certificate);
+	row_device_done(&shown->device);
+	row_user_done(&shown->user);
+}
+
+int devices_get(const struct keyring *keyring, struct connection *c, struct view id, struct row_device *ret,
+		int64_t *ret_last_pull_at)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_device_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, id);
+	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_NOT_FOUND, "there is no device %.*s", (int)id.len, (const char *)id.p);
+	if (rc > 0)
+		rc = load_device(keyring, s, ret);
+	if (rc == 0)
+		*ret_last_pull_at = column_number(s, columns_device + 1);
+	return rc;
+}
+
+static int certificate_by_fingerprint(const struct keyring *keyring, struct connection *c, struct view fingerprint,
+				      struct row_device_certificate *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_device_certificate_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_blob(s, 1, fingerprint);
+	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_UNAUTHORIZED, "this service did not issue that client certificate, or it was replaced by "
+			    "a newer one: enrol the device");
+	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
+}
+
+static int check_active(const struct row_device *device, const struct row_user *user)
+{
+	if (device->state != STATE_ACTIVE)
+		return fail(FAULT_FORBIDDEN, "device %.*s was revoked", (int)device->id.len, (const char *)device->id.p);
+	if (user->state != STATE_ACTIVE)
+		return fail(FAULT_FORBIDDEN, "the user of device %.*s was retired", (int)device->id.len,
+			    (const char *)device->id.p);
+	return 0;
+}
+
+int devices_shown(const struct keyring *keyring, struct connection *c, struct view fingerprint, int64_t now,
+		  struct shown *ret)
+{
+	uint8_t digest[32];
+	int rc = certificate_by_fingerprint(keyring, c, fingerprint, &ret->certificate);
+	if (rc == 0)
+		rc = digest_sha256(ret->certificate.der, digest);
+	if (rc == 0 && !view_equal(fingerprint, view_of(digest, sizeof digest)))
+		rc = fail(FAULT_TAMPERED, "a device certificate is not the one that its record names");
+	if (rc == 0 && ret->certificate.not_after < now)
+		rc = fail(FAULT_UNAUTHORIZED, "the client certificate has expired: enrol the device again");
+	if (rc == 0)
+		rc = devices_get(keyring, c, ret->certificate.device_id, &ret->device, &ret->last_pull_at);
+	if (rc == 0)
+		rc = users_get(keyring, c, ret->device.user_id, &ret->user);
+	return rc < 0 ? rc : check_active(&ret->device, &ret->user);
+}
+
+int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id, struct view user_id)
+{
+	ROW(device, device);
+	ROW(user, user);
+	int64_t last_pull_at;
+	int rc = devices_get(keyring, c, device_id, &device, &last_pull_at);
+	if (rc == 0)
+		rc = users_get(keyring, c, user_id, &user);
+	return rc < 0 ? rc : check_active(&device, &user);
+}
+
+int devices_insert(const struct keyring *keyring, struct connection *c, const struct row_device *device)
+{
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	int rc = statement_get(c, SQL_device_insert, &s);
+	if (rc == 0)
+		rc = bind_device(keyring, s, device, mac);
+	return rc < 0 ? rc : statement_run(s);
+}
+
+int devices_add_certificate(const struct keyring *keyring, struct connection *c,
+			    const struct row_device_certificate *certificate)
+{
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	int rc = statement_get(c, SQL_device_certificate_insert, &s);
+	if (rc == 0)
+		rc = bind_device_certificate(keyring, s, certificate, mac);
+	return rc < 0 ? rc : statement_run(s);
+}
+
+int devices_newest_certificate(const struct keyring *keyring, struct connection *c, struct view id,
+			       struct row_device_certificate *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_device_certificates_of, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, id);
+	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_TAMPERED, "the certificate of device %.*s is gone", (int)id.len, (const char *)id.p);
+	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
+}
+
+int devices_check_room(struct connection *c, struct view user_id)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_user_count_active_devices, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, user_id);
+	rc = statement_step(s);
+	if (rc > 0 && column_number(s, 0) >= DEVICES_PER_USER_MAX)
+		return fail(FAULT_CONFLICT, "the user has %d devices already: revoke one first", DEVICES_PER_USER_MAX);
+	return rc < 0 ? rc : 0;
+}
+
+static int revoke(struct keeper *k, struct connection *c, const struct actor *actor, struct row_device *device)
+{
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	device->state = STATE_REVOKED;
+	int rc = mac_device(k->keyring, device, mac);
+	if (rc == 0)
+		rc = statement_get(c, SQL_device_set_state, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, device->id);
+	bind_number(s, 2, device->state);
+	bind_blob(s, 3, view_of(mac, sizeof mac));
+	rc = statement_run(s);
+	const struct audit_record r = { .event = "device.revoke", .actor = actor->id, .user_id = device->user_id,
+					.object = device->id, .request_id = actor->request_id };
+	if (rc == 0)
+		rc = audit_append(k, c, &r);
+	if (rc == 0)
+		atomic_fetch_add(&k->counters.revocations, 1);
+	return rc;
+}
+
+int devices_revoke(struct keeper *k, struct connection *c, const struct actor *actor, struct view id)
+{
+	ROW(device, device);
+	int64_t last_pull_at;
+	int rc = devices_get(k->keyring, c, id, &device, &last_pull_at);
+	if (rc < 0 || device.state == STATE_REVOKED)
+		return rc;
+	return revoke(k, c, actor, &device);
+}
+
+/* One after the other from the start: revoking changes the row under a statement that is still open. */
+int devices_revoke_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view user_id)
+{
+	char after[UUID_TEXT + 1] = "";
+	for (;;) {
+		ROW(device, device);
+		STATEMENT s = NULL;
+		int rc = statement_get(c, SQL_devices_of_user, &s);
+		if (rc < 0)
+			return rc;
+		bind_text(s, 1, user_id);
+		bind_text(s, 2, view_text(after));
+		bind_number(s, 3, 1);
+		rc = statement_step(s);
+		if (rc > 0)
+			rc = load_device(k->keyring, s, &device) < 0 ? -FAULT_TAMPERED : 1;
+		if (rc <= 0)
+			return rc;
+		statement_done(s);
+		text_copy(device.id, after, sizeof after);
+		rc = device.state == STATE_ACTIVE ? revoke(k, c, actor, &device) : 0;
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int put_facts(const struct keyring *keyring, struct connection *c, const struct row_device *device,
+		     int64_t last_pull_at, struct buf *ret)
+{
+	ROW(user, user);
+	ROW(device_certificate, certificate);
+	int rc = users_get(keyring, c, device->user_id, &user);
+	if (rc == 0)
+		rc = devices_newest_certificate(keyring, c, device->id, &certificate);
+	const struct msg_device_facts facts = {
+		.id = device->id, .user = user.upn, .name = device->name, .platform = device->platform,
+		.state = view_text(device->state == STATE_ACTIVE ? "active" : "revoked"),
+		.enrolled_at = device->enrolled_at, .not_after = certificate.not_after, .last_pull_at = last_pull_at,
+	};
+	return rc < 0 ? rc : put_device_facts(ret, &facts);
+}
+
+int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
+		     uint32_t limit, struct buf *ret, char ret_more[static UUID_TEXT + 1])
+{
+	STATEMENT s = NULL;
+	uint32_t n = 0;
+	int rc = statement_get(c, user ? SQL_devices_of_user : SQL_devices_after, &s);
+	if (rc < 0)
+		return rc;
+	if (user)
+		bind_text(s, 1, user->id);
+	bind_text(s, user ? 2 : 1, after);
+	bind_number(s, user ? 3 : 2, (int64_t)limit + 1);
+	ret_more[0] = '\0';
+	char last[UUID_TEXT + 1] = "";
+	while ((rc = statement_step(s)) > 0) {
+		ROW(device, device);
+		if (n++ == limit) {
+			strcpy(ret_more, last);
+			return 0;
+		}
+		rc = load_device(keyring, s, &device);
+		if (rc == 0)
+			rc = put_facts(keyring, c, &device, column_number(s, columns_device + 1), ret);
+		if (rc < 0)
+			return rc;
+		text_copy(device.id, last, sizeof last);
+	}
+	return rc;
+}
+
+int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret, struct row_enrolment *ret)
+{
+	STATEMENT s = NULL;
+	uint8_t hash[32];
+	int rc = digest_sha256(token_secret, hash);
+	if (rc == 0)
+		rc = statement_get(c, SQL_enrolment_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_blob(s, 1, view_of(hash, sizeof hash));
+	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_UNAUTHORIZED, "this enrolment token is unknown: ask an administrator for a new one");
+	return rc < 0 ? rc : load_enrolment(keyring, s, ret);
+}
+
+int enrolments_insert(const struct keyring *keyring, struct connection *c, const struct row_enrolment *row)
+{
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	int rc = statement_get(c, SQL_enrolment_insert, &s);
+	if (rc == 0)
+		rc = bind_enrolment(keyring, s, row, mac);
+	return rc < 0 ? rc : statement_run(s);
+}
+
+int enrolments_spend(const struct keyring *keyring, struct connection *c, const struct row_enrolment *spent)
+{
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	int rc = mac_enrolment(keyring, spent, mac);
+	if (rc == 0)
+		rc = statement_get(c, SQL_enrolment_spend, &s);
+	if (rc < 0)
+		return rc;
+	bind_blob(s, 1, spent->token_sha256);
+	bind_number(s, 2, spent->spent_at);
+	bind_text(s, 3, spent->device_id);
+	bind_blob(s, 4, spent->csr_sha256);
+	bind_blob(s, 5, view_of(mac, sizeof mac));
+	rc = statement_run(s);
+	if (rc == 0 && rows_changed(c) != 1)
+		rc = fail(FAULT_AGAIN, "the enrolment token was spent in the meantime");
+	return rc;
+}

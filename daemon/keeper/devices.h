@@ -1,0 +1,56 @@
+/* Devices, their certificates, and the one-time tokens with which they enrol. */
+#ifndef PFXD_DEVICES_H
+#define PFXD_DEVICES_H
+
+#include "users.h"
+
+enum { ENROLMENT_REPLAY_SECONDS = 600 };
+
+/* A device that has shown its certificate: who it is and whose. */
+struct shown {
+	struct row_device_certificate certificate;
+	struct row_device device;
+	struct row_user user;
+	int64_t last_pull_at;
+};
+void shown_done(struct shown *shown);
+#define SHOWN __attribute__((cleanup(shown_done))) struct shown
+
+/* By the SHA-256 of the certificate that was used in TLS. UNAUTHORIZED if this service did not issue it, or it has
+ * expired; FORBIDDEN if the device was revoked or its user retired. */
+int devices_shown(const struct keyring *keyring, struct connection *c, struct view fingerprint, int64_t now,
+		  struct shown *ret);
+
+/* Refuses, as devices_shown() does, if the device or its user may not pull any more; asked again while writing. */
+int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id, struct view user_id);
+
+int devices_get(const struct keyring *keyring, struct connection *c, struct view id, struct row_device *ret,
+		int64_t *ret_last_pull_at);
+
+/* Stores a device or a certificate for one. */
+int devices_insert(const struct keyring *keyring, struct connection *c, const struct row_device *device);
+int devices_add_certificate(const struct keyring *keyring, struct connection *c,
+			    const struct row_device_certificate *certificate);
+/* The device's newest certificate. TAMPERED if it has none. */
+int devices_newest_certificate(const struct keyring *keyring, struct connection *c, struct view id,
+			       struct row_device_certificate *ret);
+/* CONFLICT when the user has DEVICES_PER_USER_MAX active ones. */
+int devices_check_room(struct connection *c, struct view user_id);
+
+/* NOT_FOUND; a device that is revoked already stays so, and nothing is recorded again. */
+int devices_revoke(struct keeper *k, struct connection *c, const struct actor *actor, struct view id);
+/* Every active device of the user. */
+int devices_revoke_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view user_id);
+
+/* Appends msg_device_facts of one device, or of a page of them, to ret; *ret_more has the last id when a page is full.
+ * user NULL: of all users. */
+int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
+		     uint32_t limit, struct buf *ret, char ret_more[static UUID_TEXT + 1]);
+
+/* Enrolments. find: UNAUTHORIZED if the token is unknown. */
+int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret, struct row_enrolment *ret);
+int enrolments_insert(const struct keyring *keyring, struct connection *c, const struct row_enrolment *row);
+/* Marks it as spent. AGAIN if it was spent in the meantime. */
+int enrolments_spend(const struct keyring *keyring, struct connection *c, const struct row_enrolment *spent);
+
+#endif

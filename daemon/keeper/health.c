@@ -1,0 +1,354 @@
+/* Health checks and the keeper's recurring work, on one thread. Keeper only. */
+#include "health.h"
+
+#include "audit.h"
+#include "fault.h"
+#include "frame.h"
+#include "log.h"
+#include "openers.h"
+#include "protocol.h"
+#include "seal.h"
+#include "serve.h"
+#include "text.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+enum {
+	FIRST_ROUND_SECONDS = 3,
+	AUDIT_SECONDS = 86400,
+	PROBE_MAX_BYTES = 1024,
+};
+
+#define PROBE_TEXT "this opens under the right keyring"
+#define PROBE_NAME "probe"
+
+enum part { PART_KEYRING, PART_DATABASE, PART_AUDIT, PART_DISK, PART_PFX_OPENER, PART_CSR_OPENER, PART_COUNT };
+
+struct health {
+	pthread_t thread;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t turned;
+	bool stopping;
+	unsigned rounds;
+	struct {
+		uint8_t state;
+		char detail[HEALTH_TEXT_MAX_BYTES + 1];
+	} parts[PART_COUNT];
+	uint64_t audit_records;
+};
+
+static const struct {
+	const char *name;
+	bool for_pulls;
+} part_facts[PART_COUNT] = {
+	[PART_KEYRING] = { "keyring", true },        [PART_DATABASE] = { "database", true },
+	[PART_AUDIT] = { "audit", true },            [PART_DISK] = { "disk", false },
+	[PART_PFX_OPENER] = { "pfxOpener", false },  [PART_CSR_OPENER] = { "csrOpener", false },
+};
+
+/* ---- the sealed test value ---- */
+
+/* Wrapped data key, then the sealed text; bound to a record that no identity can have. */
+static struct binding probe_binding(const char *key_id)
+{
+	return (struct binding){ .record = view_text(PROBE_NAME), .owner = view_text("service"),
+				 .sha256 = view_text("none"), .key_id = view_text(key_id) };
+}
+
+int health_prepare(struct keeper *k, struct connection *c)
+{
+	KEY256 key_secret;
+	uint8_t wrapped[SEAL_WRAPPED_BYTES];
+	STATEMENT s = NULL;
+	BUF value = buf_new(PROBE_MAX_BYTES);
+	const char *key_id = keyring_wrapping_id(k->keyring);
+	const struct binding binding = probe_binding(key_id);
+	int rc = value ? seal_new_key(k->keyring, &key_secret, wrapped) : fail(FAULT_UNAVAILABLE, "no memory");
+	if (rc < 0)
+		return rc;
+	buf_put(value, key_id, KEYRING_ID_CHARS);
+	buf_put(value, wrapped, sizeof wrapped);
+	rc = seal(&key_secret, &binding, "probe", view_text(PROBE_TEXT), value);
+	if (rc == 0)
+		rc = statement_get(c, SQL_meta_put, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, view_text(PROBE_NAME));
+	bind_blob(s, 2, buf_view(value));
+	return statement_run(s);
+}
+
+static int open_probe(struct keeper *k, struct view value)
+{
+	KEY256 key_secret;
+	struct view key_id, wrapped;
+	char id[KEYRING_ID_CHARS + 1];
+	BUF text = buf_new(PROBE_MAX_BYTES);
+	if (!text || !view_get(&value, KEYRING_ID_CHARS, &key_id) || !view_get(&value, SEAL_WRAPPED_BYTES, &wrapped) ||
+	    !text_copy(key_id, id, sizeof id))
+		return fail(FAULT_TAMPERED, "it is cut short");
+	const struct binding binding = probe_binding(id);
+	int rc = seal_open_key(k->keyring, key_id, wrapped, &key_secret);
+	if (rc == 0)
+		rc = unseal(&key_secret, &binding, "probe", value, text);
+	if (rc == 0 && !view_is(buf_view(text), PROBE_TEXT))
+		rc = fail(FAULT_TAMPERED, "it holds another text");
+	return rc;
+}
+
+int health_check_keyring(struct keeper *k)
+{
+	READER c = NULL;
+	STATEMENT s = NULL;
+	char why[FAULT_DETAIL_MAX];
+	int rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = statement_get(c, SQL_meta_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, view_text(PROBE_NAME));
+	rc = statement_step(s);
+	if (rc > 0)
+		rc = open_probe(k, column_view(s, 0));
+	else if (rc == 0)
+		rc = fail(FAULT_TAMPERED, "it is gone");
+	if (rc != -FAULT_TAMPERED)
+		return rc;
+	strcpy(why, fault_detail());
+	return fail(FAULT_TAMPERED, "the database %s was not written under this keyring, so nothing in it can be opened: "
+		    "put the keyring back that belongs to it (its test value: %s)", db_path(k->db), why);
+}
+
+/* ---- the checks ---- */
+
+static int write_probe(struct connection *c, void *arg)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_probe_write, &s);
+	if (rc < 0)
+		return rc;
+	bind_number(s, 1, *(const int64_t *)arg);
+	return statement_run(s);
+}
+
+static int check_database(struct keeper *k)
+{
+	READER c = NULL;
+	STATEMENT s = NULL;
+	int64_t written = clock_ms();
+	int rc = db_write(k->db, write_probe, &written);
+	if (rc == 0)
+		rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = statement_get(c, SQL_probe_read, &s);
+	if (rc == 0)
+		rc = statement_step(s);
+	if (rc > 0 && column_number(s, 0) == written)
+		return 0;
+	return rc < 0 ? rc : fail(FAULT_UNAVAILABLE, "a row that was written does not read back");
+}
+
+static int check_disk(struct keeper *k)
+{
+	char path[4096];
+	struct statvfs fs;
+	snprintf(path, sizeof path, "%s", db_path(k->db));
+	if (statvfs(dirname(path), &fs) < 0)
+		return fail(FAULT_UNAVAILABLE, "the disk can not be asked: %s", strerror(errno));
+	uint64_t free_mib = (uint64_t)fs.f_bavail * fs.f_frsize / MIB;
+	if (free_mib < k->config.min_free_mib)
+		return fail(FAULT_UNAVAILABLE, "%llu MiB are free where [keeper] min_free_mib wants %u",
+			    (unsigned long long)free_mib, k->config.min_free_mib);
+	return 0;
+}
+
+static int check_audit(struct keeper *k)
+{
+	if (atomic_load(&k->audit_broken))
+		return fail(FAULT_TAMPERED, "the audit chain was changed outside this service: see pfxctl audit verify");
+	return 0;
+}
+
+static void set_part(struct health *h, enum part part, int rc)
+{
+	pthread_mutex_lock(&h->lock);
+	uint8_t state = HEALTH_OK;
+	if (rc < 0)
+		state = HEALTH_FAILED;
+	if (state != h->parts[part].state && (rc < 0 || h->parts[part].state == HEALTH_FAILED))
+		log_line(rc < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, "health: %s %s%s", part_facts[part].name,
+			 rc < 0 ? "failed: " : "is well again", rc < 0 ? fault_detail() : "");
+	h->parts[part].state = state;
+	snprintf(h->parts[part].detail, sizeof h->parts[part].detail, "%.*s", HEALTH_TEXT_MAX_BYTES,
+		 rc < 0 ? fault_detail() : "");
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* Logs every difference; the chain being broken is remembered in the keeper. */
+static void verify_audit(struct keeper *k)
+{
+	READER c = NULL;
+	uint64_t records = 0;
+	struct msg_string difference;
+	BUF differences = buf_new(LIST_MAX_BYTES);
+	int rc = differences ? db_read(k->db, &c) : fail(FAULT_UNAVAILABLE, "no memory");
+	if (rc == 0)
+		rc = audit_verify(k, c, &records, differences);
+	if (rc < 0)
+		log_line(LOG_LEVEL_ERROR, "the audit chain could not be verified: %s", fault_detail());
+	for (struct view rest = buf_view(differences); rest.len > 0 && get_string(&rest, &difference) == 0;)
+		log_line(LOG_LEVEL_CRITICAL, "audit: %.*s", (int)difference.value.len, (const char *)difference.value.p);
+	pthread_mutex_lock(&k->health->lock);
+	k->health->audit_records = records;
+	pthread_mutex_unlock(&k->health->lock);
+}
+
+static void check_all(struct keeper *k)
+{
+	struct health *h = k->health;
+	set_part(h, PART_KEYRING, health_check_keyring(k));
+	set_part(h, PART_DATABASE, check_database(k));
+	set_part(h, PART_AUDIT, check_audit(k));
+	set_part(h, PART_DISK, check_disk(k));
+	set_part(h, PART_PFX_OPENER, openers_ping(k->openers, SOCKET_PFX_OPENER));
+	set_part(h, PART_CSR_OPENER, openers_ping(k->openers, SOCKET_CSR_OPENER));
+}
+
+/* What was deleted stands in the database's log until that is emptied; tried until no reader holds it. */
+static void empty_log(struct keeper *k)
+{
+	if (!atomic_exchange(&k->log_holds_deleted, false))
+		return;
+	int rc = db_truncate_log(k->db);
+	if (rc < 0)
+		atomic_store(&k->log_holds_deleted, true);
+	if (rc < 0 && rc != -FAULT_AGAIN)
+		log_line(LOG_LEVEL_WARNING, "the database's log could not be emptied: %s", fault_detail());
+}
+
+/* ---- the thread ---- */
+
+static bool wait_seconds(struct health *h, unsigned seconds, bool (*done)(const struct health *h))
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	int late = 0;
+	pthread_mutex_lock(&h->lock);
+	while (!done(h) && late == 0)
+		late = pthread_cond_timedwait(&h->turned, &h->lock, &until);
+	bool is_done = done(h);
+	pthread_mutex_unlock(&h->lock);
+	return is_done;
+}
+
+static bool is_stopping(const struct health *h)
+{
+	return h->stopping;
+}
+
+static bool has_turned(const struct health *h)
+{
+	return h->rounds > 0;
+}
+
+static void *health_main(void *arg)
+{
+	struct keeper *k = arg;
+	struct health *h = k->health;
+	int64_t audited_ms = 0;
+	do {
+		if (audited_ms == 0 || clock_ms() - audited_ms > (int64_t)AUDIT_SECONDS * 1000) {
+			verify_audit(k);
+			audited_ms = clock_ms();
+		}
+		check_all(k);
+		empty_log(k);
+		pthread_mutex_lock(&h->lock);
+		h->rounds++;
+		pthread_cond_broadcast(&h->turned);
+		pthread_mutex_unlock(&h->lock);
+	} while (!wait_seconds(h, k->config.health_seconds, is_stopping));
+	return NULL;
+}
+
+int health_start(struct keeper *k)
+{
+	struct health *h = calloc(1, sizeof *h);
+	pthread_condattr_t monotonic;
+	if (!h)
+		return fail(FAULT_UNAVAILABLE, "no memory for the health checks");
+	for (size_t i = 0; i < PART_COUNT; i++)
+		h->parts[i].state = HEALTH_UNKNOWN;
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&h->turned, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	k->health = h;
+	if (pthread_create(&h->thread, NULL, health_main, k) != 0)
+		return fail(FAULT_UNAVAILABLE, "no thread for the health checks");
+	wait_seconds(h, FIRST_ROUND_SECONDS, has_turned);
+	return 0;
+}
+
+void health_stop(struct keeper *k)
+{
+	struct health *h = k->health;
+	if (!h)
+		return;
+	pthread_mutex_lock(&h->lock);
+	h->stopping = true;
+	pthread_cond_broadcast(&h->turned);
+	pthread_mutex_unlock(&h->lock);
+	pthread_join(h->thread, NULL);
+}
+
+/* ---- telling ---- */
+
+static int put_parts(struct health *h, struct buf *ret)
+{
+	int rc = 0;
+	pthread_mutex_lock(&h->lock);
+	for (size_t i = 0; rc == 0 && i < PART_COUNT; i++) {
+		const struct msg_health_part part = { view_text(part_facts[i].name), h->parts[i].state,
+						      part_facts[i].for_pulls, view_text(h->parts[i].detail) };
+		rc = put_health_part(ret, &part);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return rc;
+}
+
+static int put_metrics(struct keeper *k, struct buf *ret)
+{
+	const struct msg_health_metric metrics[] = {
+#define C(name, help) { view_text(#name), 1, atomic_load(&k->counters.name), view_text(help) },
+		COUNTERS(C)
+#undef C
+	};
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < sizeof metrics / sizeof metrics[0]; i++)
+		rc = put_health_metric(ret, &metrics[i]);
+	return rc;
+}
+
+int answer_health(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
+{
+	(void)who;
+	struct msg_nothing m;
+	BUF parts = buf_new(64 * KIB);
+	BUF metrics = buf_new(64 * KIB);
+	int rc = parts && metrics ? read_nothing(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory");
+	if (rc == 0)
+		rc = put_parts(k->health, parts);
+	if (rc == 0)
+		rc = put_metrics(k, metrics);
+	const struct msg_health message = { buf_view(parts), buf_view(metrics) };
+	return rc < 0 ? rc : put_health(answer, &message);
+}

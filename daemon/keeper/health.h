@@ -1,0 +1,17 @@
+/* Whether the service can do its work: checked for real every few seconds, and told from the last result. */
+#ifndef PFXD_HEALTH_H
+#define PFXD_HEALTH_H
+
+#include "keeper.h"
+
+/* Puts the value that the health check unseals into a new database. */
+int health_prepare(struct keeper *k, struct connection *c);
+/* Whether that value opens under this keyring. TAMPERED, with a sentence for the administrator, if not. */
+int health_check_keyring(struct keeper *k);
+
+/* Starts the thread that checks, empties the database's log after deletions, and verifies the audit chain at the start
+ * and once a day. Returns when the first round is done, or after a few seconds. */
+int health_start(struct keeper *k);
+void health_stop(struct keeper *k);
+
+#endif

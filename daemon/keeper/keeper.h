@@ -1,0 +1,40 @@
+/* What the keeper's parts share: made in main(), then read by every thread. */
+#ifndef PFXD_KEEPER_H
+#define PFXD_KEEPER_H
+
+#include "config.h"
+#include "db.h"
+#include "keyring.h"
+
+#include <stdatomic.h>
+
+/* Numbers for /metrics: they only grow. */
+#define COUNTERS(C) \
+	C(imports,     "Identities that were imported") \
+	C(releases,    "Bundles that were released to devices") \
+	C(unchanged,   "Pulls that were answered 304") \
+	C(enrolments,  "Devices that were enrolled") \
+	C(revocations, "Devices that were revoked") \
+	C(deletions,   "Identities that were deleted") \
+	C(refusals,    "Requests that were refused for want of a right") \
+	C(opener_deaths, "Openers that died or overran at a request") \
+	C(tampered,    "Records that were found changed")
+
+struct counters {
+#define C(name, help) atomic_uint_fast64_t name;
+	COUNTERS(C)
+#undef C
+};
+
+struct keeper {
+	struct config config;
+	struct keyring *keyring;
+	struct db *db;
+	struct openers *openers;
+	struct health *health;
+	struct counters counters;
+	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
+	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
+};
+
+#endif

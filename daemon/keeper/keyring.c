@@ -1,0 +1,290 @@
+/* Makes and reads the keyring. Keeper reads it once, at its start; pfxctl makes it. The only file of the service
+ * that, together with the database, opens anything. */
+#include "keyring.h"
+
+#include "ca.h"
+#include "encode.h"
+#include "fault.h"
+#include "openssl_ptr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct pair {
+	EVP_PKEY *key;
+	X509 *certificate;
+};
+
+struct keyring {
+	struct {
+		char id[KEYRING_ID_CHARS + 1];
+		struct key256 key_secret;
+	} wrapping[KEYRING_WRAPPING_KEYS_MAX];
+	size_t wrapping_count, ca_count;
+	struct key256 rows_secret, audit_secret;
+	bool has_rows, has_audit, has_first_token;
+	uint8_t first_token[32];
+	struct pair ca[KEYRING_CAS_MAX], signer;
+};
+
+/* ---- making ---- */
+
+static int put_random_key(struct buf *text, const char *name)
+{
+	KEY256 key_secret;
+	if (RAND_priv_bytes(key_secret.at, sizeof key_secret.at) != 1)
+		return fail(FAULT_INTERNAL, "no random bytes");
+	buf_put_text(text, name);
+	buf_put_u8(text, ' ');
+	base64_encode(view_of(key_secret.at, sizeof key_secret.at), text);
+	buf_put_u8(text, '\n');
+	return 0;
+}
+
+static int put_pair(struct buf *text, const char *name, EVP_PKEY *key, X509 *certificate)
+{
+	BUF key_secret = buf_new(KEYRING_MAX_BYTES);
+	BUF der = buf_new(KEYRING_MAX_BYTES);
+	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
+	int len = info ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : -1;
+	uint8_t *at = key_secret && len > 0 ? buf_reserve(key_secret, (size_t)len) : NULL;
+	bool encoded = at && i2d_PKCS8_PRIV_KEY_INFO(info, &at) == len;
+	PKCS8_PRIV_KEY_INFO_free(info);
+	if (!encoded || !der || ca_encode(certificate, der) < 0)
+		return fail(FAULT_INTERNAL, "could not encode a key of the keyring");
+	buf_printf(text, "%s ", name);
+	base64_encode(buf_view(key_secret), text);
+	buf_put_u8(text, ' ');
+	base64_encode(buf_view(der), text);
+	buf_put_u8(text, '\n');
+	return 0;
+}
+
+int keyring_make(struct view first_token_sha256, struct buf *ret_secret)
+{
+	PKEY ca_key = NULL;
+	PKEY signer_key = NULL;
+	CERTIFICATE ca = NULL;
+	CERTIFICATE signer = NULL;
+	uint8_t mark[KEYRING_ID_CHARS / 2];
+	char wrap[16] = "wrap ", hex[65];
+	if (first_token_sha256.len != 32 || RAND_bytes(mark, sizeof mark) != 1)
+		return fail(FAULT_INTERNAL, "no random bytes");
+	hex_encode(view_of(mark, sizeof mark), wrap + 5);
+	hex_encode(first_token_sha256, hex);
+	buf_put_text(ret_secret, "pfxd-keyring 1\n");
+	int rc = put_random_key(ret_secret, wrap);
+	if (rc == 0)
+		rc = put_random_key(ret_secret, "rows");
+	if (rc == 0)
+		rc = put_random_key(ret_secret, "audit");
+	buf_printf(ret_secret, "first-token %s\n", hex);
+	if (rc == 0)
+		rc = ca_make(&ca_key, &ca);
+	if (rc == 0)
+		rc = ca_make_bundle_signer(ca_key, ca, &signer_key, &signer);
+	if (rc == 0)
+		rc = put_pair(ret_secret, "ca", ca_key, ca);
+	if (rc == 0)
+		rc = put_pair(ret_secret, "bundle-signer", signer_key, signer);
+	if (rc == 0 && !buf_ok(ret_secret))
+		rc = fail(FAULT_INTERNAL, "no memory for the keyring");
+	return rc;
+}
+
+/* ---- reading ---- */
+
+/* Takes the part of v before the next stop, and the stop. */
+static struct view word(struct view *v, uint8_t stop)
+{
+	const uint8_t *at = memchr(v->p, stop, v->len);
+	size_t len = at ? (size_t)(at - v->p) : v->len;
+	struct view taken = view_of(v->p, len);
+	size_t past = at ? len + 1 : len;
+	*v = view_of(v->p + past, v->len - past);
+	return taken;
+}
+
+static bool read_key(struct view text, struct key256 *ret_secret)
+{
+	BUF bytes_secret = buf_new(sizeof ret_secret->at);
+	if (!bytes_secret || base64_decode(text, bytes_secret) < 0 || buf_len(bytes_secret) != sizeof ret_secret->at)
+		return false;
+	memcpy(ret_secret->at, buf_data(bytes_secret), sizeof ret_secret->at);
+	return true;
+}
+
+static bool read_pair(struct view line, struct pair *ret)
+{
+	BUF key_secret = buf_new(KEYRING_MAX_BYTES);
+	BUF der = buf_new(KEYRING_MAX_BYTES);
+	struct view key_text = word(&line, ' ');
+	if (!key_secret || !der || base64_decode(key_text, key_secret) < 0 || base64_decode(line, der) < 0)
+		return false;
+	const uint8_t *at = buf_data(key_secret);
+	ret->key = d2i_AutoPrivateKey(NULL, &at, (long)buf_len(key_secret));
+	at = buf_data(der);
+	ret->certificate = d2i_X509(NULL, &at, (long)buf_len(der));
+	ERR_clear_error();
+	return ret->key && ret->certificate && X509_check_private_key(ret->certificate, ret->key) == 1;
+}
+
+static bool read_wrapping(struct keyring *k, struct view line)
+{
+	struct view id = word(&line, ' ');
+	uint8_t bytes[KEYRING_ID_CHARS / 2];
+	if (k->wrapping_count == KEYRING_WRAPPING_KEYS_MAX || !hex_decode(id, bytes, sizeof bytes) ||
+	    keyring_wrapping_key(k, id))
+		return false;
+	memcpy(k->wrapping[k->wrapping_count].id, id.p, KEYRING_ID_CHARS);
+	return read_key(line, &k->wrapping[k->wrapping_count++].key_secret);
+}
+
+static bool read_once(bool *seen)
+{
+	bool first = !*seen;
+	*seen = true;
+	return first;
+}
+
+static bool read_line(struct keyring *k, struct view line)
+{
+	struct view name = word(&line, ' ');
+	if (view_is(name, "wrap"))
+		return read_wrapping(k, line);
+	if (view_is(name, "rows"))
+		return read_once(&k->has_rows) && read_key(line, &k->rows_secret);
+	if (view_is(name, "audit"))
+		return read_once(&k->has_audit) && read_key(line, &k->audit_secret);
+	if (view_is(name, "first-token"))
+		return read_once(&k->has_first_token) && hex_decode(line, k->first_token, sizeof k->first_token);
+	if (view_is(name, "ca"))
+		return k->ca_count < KEYRING_CAS_MAX && read_pair(line, &k->ca[k->ca_count++]);
+	if (view_is(name, "bundle-signer"))
+		return !k->signer.key && read_pair(line, &k->signer);
+	return false;
+}
+
+int keyring_parse(struct view text_secret, struct keyring **ret)
+{
+	struct keyring *k = calloc(1, sizeof *k);
+	int rc = k ? 0 : fail(FAULT_INTERNAL, "no memory for the keyring");
+	if (rc == 0 && !view_is(word(&text_secret, '\n'), "pfxd-keyring 1"))
+		rc = fail(FAULT_MALFORMED_REQUEST, "this is not a keyring: its first line is not \"pfxd-keyring 1\"");
+	for (unsigned line = 2; rc == 0 && text_secret.len > 0; line++)
+		if (!read_line(k, word(&text_secret, '\n')))
+			rc = fail(FAULT_MALFORMED_REQUEST, "line %u of the keyring is damaged", line);
+	if (rc == 0 && (!k->wrapping_count || !k->has_rows || !k->has_audit || !k->has_first_token || !k->ca_count ||
+			!k->signer.key))
+		rc = fail(FAULT_MALFORMED_REQUEST, "the keyring is cut short: a key is missing");
+	if (rc == 0)
+		*ret = k;
+	else
+		keyring_free(k);
+	return rc;
+}
+
+static int read_file(const char *path, struct buf *ret_secret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int rc = fail(FAULT_NOT_FOUND, "can not open the keyring %s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	uint8_t *at = st.st_size > 0 && st.st_size <= KEYRING_MAX_BYTES ? buf_reserve(ret_secret, (size_t)st.st_size) :
+									   NULL;
+	bool whole = at && read(fd, at, (size_t)st.st_size) == st.st_size;
+	close(fd);
+	if (S_ISREG(st.st_mode) && (st.st_mode & 077))
+		return fail(FAULT_FORBIDDEN, "the keyring %s is readable by others: chmod 600 it", path);
+	return whole ? 0 : fail(FAULT_MALFORMED_REQUEST, "the keyring %s is empty, too large, or can not be read", path);
+}
+
+int keyring_open(const char *path, struct keyring **ret)
+{
+	char credential[4096];
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	if (!*path) {
+		if (!folder)
+			return fail(FAULT_NOT_FOUND, "there is no keyring: set [paths] keyring, or pass the credential "
+						     "keyring by LoadCredentialEncrypted=");
+		snprintf(credential, sizeof credential, "%s/keyring", folder);
+		path = credential;
+	}
+	BUF text_secret = buf_new(KEYRING_MAX_BYTES);
+	if (!text_secret)
+		return fail(FAULT_INTERNAL, "no memory for the keyring");
+	int rc = read_file(path, text_secret);
+	return rc < 0 ? rc : keyring_parse(buf_view(text_secret), ret);
+}
+
+void keyring_free(struct keyring *k)
+{
+	if (!k)
+		return;
+	for (size_t i = 0; i < KEYRING_CAS_MAX; i++) {
+		EVP_PKEY_free(k->ca[i].key);
+		X509_free(k->ca[i].certificate);
+	}
+	EVP_PKEY_free(k->signer.key);
+	X509_free(k->signer.certificate);
+	explicit_bzero(k, sizeof *k);
+	free(k);
+}
+
+const char *keyring_wrapping_id(const struct keyring *k)
+{
+	return k->wrapping[0].id;
+}
+
+const struct key256 *keyring_wrapping_key(const struct keyring *k, struct view id)
+{
+	for (size_t i = 0; i < k->wrapping_count; i++)
+		if (view_is(id, k->wrapping[i].id))
+			return &k->wrapping[i].key_secret;
+	return NULL;
+}
+
+const struct key256 *keyring_rows_key(const struct keyring *k)
+{
+	return &k->rows_secret;
+}
+
+const struct key256 *keyring_audit_key(const struct keyring *k)
+{
+	return &k->audit_secret;
+}
+
+struct view keyring_first_token(const struct keyring *k)
+{
+	return view_of(k->first_token, sizeof k->first_token);
+}
+
+X509 *keyring_ca_certificate(const struct keyring *k, size_t i)
+{
+	return i < k->ca_count ? k->ca[i].certificate : NULL;
+}
+
+EVP_PKEY *keyring_ca_key(const struct keyring *k, size_t i)
+{
+	return i < k->ca_count ? k->ca[i].key : NULL;
+}
+
+X509 *keyring_signer_certificate(const struct keyring *k)
+{
+	return k->signer.certificate;
+}
+
+EVP_PKEY *keyring_signer_key(const struct keyring *k)
+{
+	return k->signer.key;
+}

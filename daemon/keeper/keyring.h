@@ -1,0 +1,52 @@
+/* The keyring: every key that opens or authenticates what is stored. One small text file, one key a line:
+ *
+ *   pfxd-keyring 1
+ *   wrap ID BASE64             256-bit wrapping key; ID is 8 hex digits. The first one wraps what is new
+ *   rows BASE64                256-bit HMAC key of rows that carry authority
+ *   audit BASE64               256-bit HMAC key of the audit chain
+ *   first-token HEX            SHA-256 of the administrator's token that a new database starts with
+ *   ca BASE64 BASE64           enrolment CA: PKCS#8 and certificate, DER. The first one issues; all are trusted
+ *   bundle-signer BASE64 BASE64
+ */
+#ifndef PFXD_KEYRING_H
+#define PFXD_KEYRING_H
+
+#include "buf.h"
+#include "wipe.h"
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+enum {
+	KEYRING_MAX_BYTES = 64 * 1024,
+	KEYRING_WRAPPING_KEYS_MAX = 16,
+	KEYRING_CAS_MAX = 8,
+	KEYRING_ID_CHARS = 8,
+};
+
+struct keyring;
+
+/* Makes new keys and a new enrolment CA, and appends the text to ret_secret. first_token_sha256 has 32 bytes. */
+int keyring_make(struct view first_token_sha256, struct buf *ret_secret);
+
+/* Reads the text. MALFORMED_REQUEST, naming the line, for anything that keyring_make() would not have written; also
+ * where a key is missing. The caller frees *ret, which wipes it. */
+int keyring_parse(struct view text_secret, struct keyring **ret);
+/* Reads the file at path; "" means the systemd credential called keyring. It must be readable by its owner alone. */
+int keyring_open(const char *path, struct keyring **ret);
+void keyring_free(struct keyring *keyring);
+
+/* The id of the wrapping key for what is new; and the key with an id, or NULL. Owned by the keyring. */
+const char *keyring_wrapping_id(const struct keyring *keyring);
+const struct key256 *keyring_wrapping_key(const struct keyring *keyring, struct view id);
+const struct key256 *keyring_rows_key(const struct keyring *keyring);
+const struct key256 *keyring_audit_key(const struct keyring *keyring);
+struct view keyring_first_token(const struct keyring *keyring);
+
+/* CA number i, from 0; NULL past the last. Owned by the keyring. */
+X509 *keyring_ca_certificate(const struct keyring *keyring, size_t i);
+EVP_PKEY *keyring_ca_key(const struct keyring *keyring, size_t i);
+X509 *keyring_signer_certificate(const struct keyring *keyring);
+EVP_PKEY *keyring_signer_key(const struct keyring *keyring);
+
+#endif

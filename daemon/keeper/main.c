@@ -1,0 +1,113 @@
+/* pfxd-keeper: owns the keyring and the database, and decides. No TCP, no HTTP, no ASN.1 from outside. */
+#include "audit.h"
+#include "fault.h"
+#include "harden.h"
+#include "health.h"
+#include "log.h"
+#include "openers.h"
+#include "seal.h"
+#include "serve.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+enum { DRAIN_SECONDS = 30 };
+
+/* A new database gets its first records in one transaction: the test value, the head of the audit chain, and the
+ * administrator's token whose hash came with the keyring. */
+static int fill_new(struct connection *c, void *arg)
+{
+	struct keeper *k = arg;
+	char id[UUID_TEXT + 1];
+	const struct actor service = { .id = view_text("service") };
+	uuid_make(id);
+	const struct row_token token = { .id = view_text(id), .token_sha256 = keyring_first_token(k->keyring),
+					 .name = view_text("first"), .role = view_text("admin"),
+					 .created_at = now_seconds() };
+	int rc = health_prepare(k, c);
+	if (rc == 0)
+		rc = audit_begin(k->keyring, c);
+	return rc < 0 ? rc : tokens_add(k, c, &service, &token);
+}
+
+static bool is_filled(struct keeper *k)
+{
+	READER c = NULL;
+	STATEMENT s = NULL;
+	if (db_read(k->db, &c) < 0 || statement_get(c, SQL_audit_head_get, &s) < 0)
+		return true;
+	return statement_step(s) != 0;
+}
+
+static int open_all(struct keeper *k)
+{
+	int rc = keyring_open(k->config.keyring, &k->keyring);
+	if (rc == 0)
+		rc = db_open(k->config.database, &k->db);
+	/* Also when an earlier start ended between making the tables and filling them. */
+	if (rc == 0 && (db_is_new(k->db) || !is_filled(k)))
+		rc = db_write(k->db, fill_new, k);
+	if (rc == 0)
+		rc = health_check_keyring(k);
+	if (rc == 0)
+		rc = openers_new(&k->config, &k->counters, &k->openers);
+	return rc;
+}
+
+/* Waits for the signal to end. Every thread that is made later has these signals blocked. */
+static void wait_for_end(const sigset_t *signals)
+{
+	int number;
+	do {
+		sigwait(signals, &number);
+	} while (number == SIGHUP);
+}
+
+static int give_up(const char *what)
+{
+	log_line(LOG_LEVEL_CRITICAL, "%s: %s", what, fault_detail());
+	sd_notifyf(0, "STATUS=%s", fault_detail());
+	return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	static struct keeper keeper;
+	struct server *server;
+	sigset_t signals;
+
+	harden_process();
+	harden_memory();
+	int end = config_start(&keeper.config, argc, argv, "keeps keyring and database, and decides");
+	if (end)
+		return end - 1;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+
+	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
+	if (device_fd < 0 || admin_fd < 0) {
+		log_line(LOG_LEVEL_CRITICAL, "the sockets named device and admin were not passed: start the keeper by its "
+			 "systemd units or by pfxd");
+		return EXIT_FAILURE;
+	}
+	if (open_all(&keeper) < 0)
+		return give_up("can not start");
+	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, &server) < 0)
+		return give_up("can not serve");
+	log_line(LOG_LEVEL_NOTICE, "serving");
+	sd_notify(0, "READY=1\nSTATUS=serving");
+
+	wait_for_end(&signals);
+	sd_notify(0, "STOPPING=1\nSTATUS=ending what was begun");
+	serve_stop(server, DRAIN_SECONDS);
+	health_stop(&keeper);
+	if (db_truncate_log(keeper.db) < 0)
+		log_line(LOG_LEVEL_NOTICE, "the database's log was not emptied: %s", fault_detail());
+	keyring_free(keeper.keyring);
+	log_line(LOG_LEVEL_NOTICE, "ended");
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,25 @@
+/* The keeper's side of the openers: a few connections, each to a process that takes hostile bytes apart. */
+#ifndef PFXD_OPENERS_H
+#define PFXD_OPENERS_H
+
+#include "keeper.h"
+#include "protocol.h"
+
+struct openers;
+
+/* Connects to nothing yet. The caller frees it. */
+int openers_new(const struct config *config, struct counters *counters, struct openers **ret);
+void openers_free(struct openers *openers);
+
+/* Has an opener do what the frame in request says; *ret_fields is its answer, bytes of answer. A PFX opener that has
+ * served one administrator token (token_id) never serves another.
+ * Errors: what the opener says; MALFORMED_PKCS12 or MALFORMED_CSR when it died of the request; TOO_EXPENSIVE when it
+ * took too long; UNAVAILABLE when none could be reached or all were busy. */
+int openers_pfx(struct openers *openers, struct view token_id, struct buf *request, struct buf *answer,
+		struct view *ret_fields);
+int openers_csr(struct openers *openers, struct buf *request, struct buf *answer, struct view *ret_fields);
+
+/* Whether an opener of that kind answers a ping. SOCKET_PFX_OPENER or SOCKET_CSR_OPENER. */
+int openers_ping(struct openers *openers, enum socket_kind kind);
+
+#endif

@@ -1,0 +1,174 @@
+/* Seals and unseals. Keeper only. Every call is OpenSSL's; the binding is all that is decided here. */
+#include "seal.h"
+
+#include "encode.h"
+#include "fault.h"
+#include "openssl_ptr.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+
+enum { BINDING_MAX_BYTES = 512 };
+
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+static EVP_CIPHER *gcm, *wrap_pad;
+static EVP_MAC *hmac;
+
+/* Once: a fetch by name costs more than the encryption of a small record. */
+static void fetch(void)
+{
+	gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	wrap_pad = EVP_CIPHER_fetch(NULL, "AES-256-WRAP-PAD", NULL);
+	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+}
+
+static int broken(const char *what)
+{
+	ERR_clear_error();
+	return fail(FAULT_INTERNAL, "OpenSSL could not %s", what);
+}
+
+static EVP_CIPHER_CTX *wrapping_context(const struct key256 *key_secret, int encrypt)
+{
+	pthread_once(&fetched, fetch);
+	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+	if (context && EVP_CipherInit_ex2(context, wrap_pad, key_secret->at, NULL, encrypt, NULL) == 1)
+		return context;
+	EVP_CIPHER_CTX_free(context);
+	return NULL;
+}
+
+int seal_new_key(const struct keyring *keyring, struct key256 *ret_secret, uint8_t *ret_wrapped)
+{
+	const struct key256 *key_secret = keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring)));
+	CIPHER_CTX context = key_secret ? wrapping_context(key_secret, 1) : NULL;
+	int len = 0;
+	if (!context || RAND_priv_bytes(ret_secret->at, sizeof ret_secret->at) != 1 ||
+	    EVP_CipherUpdate(context, ret_wrapped, &len, ret_secret->at, sizeof ret_secret->at) != 1 ||
+	    len != SEAL_WRAPPED_BYTES)
+		return broken("wrap a data key");
+	return 0;
+}
+
+int seal_open_key(const struct keyring *keyring, struct view key_id, struct view wrapped, struct key256 *ret_secret)
+{
+	const struct key256 *key_secret = keyring_wrapping_key(keyring, key_id);
+	if (!key_secret)
+		return fail(FAULT_TAMPERED, "it names a wrapping key that this keyring does not have");
+	uint8_t unwrapped[SEAL_WRAPPED_BYTES + 8];
+	CIPHER_CTX context = wrapping_context(key_secret, 0);
+	int len = 0;
+	if (!context)
+		return broken("unwrap a data key");
+	bool opened = wrapped.len == SEAL_WRAPPED_BYTES &&
+		      EVP_CipherUpdate(context, unwrapped, &len, wrapped.p, (int)wrapped.len) == 1 &&
+		      len == sizeof ret_secret->at;
+	if (opened)
+		memcpy(ret_secret->at, unwrapped, sizeof ret_secret->at);
+	explicit_bzero(unwrapped, sizeof unwrapped);
+	ERR_clear_error();
+	return opened ? 0 : fail(FAULT_TAMPERED, "its data key does not unwrap");
+}
+
+/* A context that has taken the nonce and the binding, ready for the text. */
+static EVP_CIPHER_CTX *gcm_context(const struct key256 *key_secret, const struct binding *binding, const char *part,
+				   const uint8_t *nonce, int encrypt)
+{
+	pthread_once(&fetched, fetch);
+	BUF bound = buf_new(BINDING_MAX_BYTES);
+	if (!bound)
+		return NULL;
+	buf_put_bytes(bound, view_text("pfxd sealed 1"));
+	buf_put_bytes(bound, view_text(part));
+	buf_put_bytes(bound, binding->record);
+	buf_put_bytes(bound, binding->owner);
+	buf_put_bytes(bound, binding->sha256);
+	buf_put_bytes(bound, binding->key_id);
+	int len;
+	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+	if (buf_ok(bound) && context && EVP_CipherInit_ex2(context, gcm, key_secret->at, nonce, encrypt, NULL) == 1 &&
+	    EVP_CipherUpdate(context, NULL, &len, buf_data(bound), (int)buf_len(bound)) == 1)
+		return context;
+	EVP_CIPHER_CTX_free(context);
+	return NULL;
+}
+
+int seal(const struct key256 *key_secret, const struct binding *binding, const char *part, struct view plain,
+	 struct buf *ret)
+{
+	int len = 0, rest = 0;
+	uint8_t *nonce = buf_reserve(ret, SEAL_NONCE_BYTES + plain.len + SEAL_TAG_BYTES);
+	if (!nonce || plain.len > INT32_MAX || RAND_bytes(nonce, SEAL_NONCE_BYTES) != 1)
+		return broken("seal a record");
+	uint8_t *text = nonce + SEAL_NONCE_BYTES, *tag = text + plain.len;
+	CIPHER_CTX context = gcm_context(key_secret, binding, part, nonce, 1);
+	if (!context || EVP_CipherUpdate(context, text, &len, plain.p, (int)plain.len) != 1 ||
+	    EVP_CipherFinal_ex(context, text + len, &rest) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG_BYTES, tag) != 1)
+		return broken("seal a record");
+	return 0;
+}
+
+int unseal(const struct key256 *key_secret, const struct binding *binding, const char *part, struct view sealed,
+	   struct buf *ret_secret)
+{
+	struct view nonce, text;
+	uint8_t tag[SEAL_TAG_BYTES];
+	if (sealed.len < SEAL_NONCE_BYTES + SEAL_TAG_BYTES || !view_get(&sealed, SEAL_NONCE_BYTES, &nonce) ||
+	    !view_get(&sealed, sealed.len - SEAL_TAG_BYTES, &text))
+		return fail(FAULT_TAMPERED, "its sealed part \"%s\" is cut short", part);
+	memcpy(tag, sealed.p, sizeof tag);
+	size_t start = buf_len(ret_secret);
+	uint8_t *at = buf_reserve(ret_secret, text.len);
+	CIPHER_CTX context = gcm_context(key_secret, binding, part, nonce.p, 0);
+	int len = 0, rest = 0;
+	if (!at || !context)
+		return broken("unseal a record");
+	if (EVP_CipherUpdate(context, at, &len, text.p, (int)text.len) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_BYTES, tag) == 1 &&
+	    EVP_CipherFinal_ex(context, at + len, &rest) == 1)
+		return 0;
+	buf_truncate(ret_secret, start);
+	ERR_clear_error();
+	return fail(FAULT_TAMPERED, "its sealed part \"%s\" does not open: it was changed, or belongs elsewhere", part);
+}
+
+int seal_mac(const struct key256 *key_secret, const struct buf *fields, uint8_t ret[static 32])
+{
+	pthread_once(&fetched, fetch);
+	char digest[] = "SHA256";
+	size_t len = 0;
+	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+				      OSSL_PARAM_construct_end() };
+	EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac);
+	bool done = buf_ok(fields) && context &&
+		    EVP_MAC_init(context, key_secret->at, sizeof key_secret->at, params) == 1 &&
+		    EVP_MAC_update(context, buf_data(fields), buf_len(fields)) == 1 &&
+		    EVP_MAC_final(context, ret, &len, 32) == 1;
+	EVP_MAC_CTX_free(context);
+	return done ? 0 : broken("compute an HMAC");
+}
+
+int digest_sha256(struct view bytes, uint8_t ret[static 32])
+{
+	return EVP_Digest(bytes.p, bytes.len, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : broken("compute a digest");
+}
+
+int digest_sha1(struct view bytes, uint8_t ret[static 20])
+{
+	return EVP_Digest(bytes.p, bytes.len, ret, NULL, EVP_sha1(), NULL) == 1 ? 0 : broken("compute a digest");
+}
+
+int token_make(struct buf *ret_secret, uint8_t ret_sha256[static 32])
+{
+	KEY256 bytes_secret;
+	size_t start = buf_len(ret_secret);
+	if (RAND_priv_bytes(bytes_secret.at, sizeof bytes_secret.at) != 1)
+		return broken("make a token");
+	base64url_encode(view_of(bytes_secret.at, sizeof bytes_secret.at), ret_secret);
+	if (!buf_ok(ret_secret))
+		return fail(FAULT_UNAVAILABLE, "no memory for a token");
+	return digest_sha256(view_of(buf_data(ret_secret) + start, buf_len(ret_secret) - start), ret_sha256);
+}

@@ -1,0 +1,44 @@
+/* Sealing what is stored: AES-256-GCM under a data key of the identity's own, which is wrapped by a keyring key with
+ * AES key wrap with padding (RFC 5649). What is sealed is bound to its record, owner, certificate, wrapping key and
+ * part, so that no sealed bytes open in another place. Sealed: nonce (12) | ciphertext | tag (16). */
+#ifndef PFXD_SEAL_H
+#define PFXD_SEAL_H
+
+#include "keyring.h"
+
+enum {
+	SEAL_NONCE_BYTES = 12,
+	SEAL_TAG_BYTES = 16,
+	SEAL_WRAPPED_BYTES = 40, /* of a 256-bit key */
+};
+
+/* What sealed bytes are bound to, all of it authenticated and none of it secret. */
+struct binding {
+	struct view record, owner, sha256, key_id;
+};
+
+/* Makes a data key and wraps it under the keyring's newest wrapping key; ret_wrapped has SEAL_WRAPPED_BYTES. */
+int seal_new_key(const struct keyring *keyring, struct key256 *ret_secret, uint8_t *ret_wrapped);
+
+/* Unwraps a data key. TAMPERED if the keyring has no such wrapping key or the bytes do not unwrap. */
+int seal_open_key(const struct keyring *keyring, struct view key_id, struct view wrapped, struct key256 *ret_secret);
+
+/* Appends plain, sealed, to ret. part is "key", "certificate", "modern", "legacy" or "probe". */
+int seal(const struct key256 *key_secret, const struct binding *binding, const char *part, struct view plain,
+	 struct buf *ret);
+
+/* Appends what was sealed to ret_secret. TAMPERED if it was sealed otherwise or changed: nothing is appended then. */
+int unseal(const struct key256 *key_secret, const struct binding *binding, const char *part, struct view sealed,
+	   struct buf *ret_secret);
+
+/* HMAC-SHA-256 of fields, which the caller has put into one buffer with their lengths. ret has 32 bytes. */
+int seal_mac(const struct key256 *key_secret, const struct buf *fields, uint8_t ret[static 32]);
+
+/* SHA-256 and SHA-1 of bytes; SHA-1 only where a thumbprint has to be one. */
+int digest_sha256(struct view bytes, uint8_t ret[static 32]);
+int digest_sha1(struct view bytes, uint8_t ret[static 20]);
+
+/* A new token: 256 random bits in base64url, TOKEN_CHARS long, appended to ret_secret; and its SHA-256. */
+int token_make(struct buf *ret_secret, uint8_t ret_sha256[static 32]);
+
+#endif

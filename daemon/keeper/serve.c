@@ -1,0 +1,303 @@
+/* Serves the keeper's sockets. Keeper only. Both peers are taken for hostile: what is not in the table for their socket
+ * is not read, a bad frame drops the connection, and nothing that one sends ends the service. */
+#include "serve.h"
+
+#include "fault.h"
+#include "frame.h"
+#include "log.h"
+#include "protocol.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum {
+	CONNECTIONS_MAX = 256,         /* on each socket */
+	STACK_BYTES = 512 * 1024,
+	SEND_MS = 30 * 1000,
+	ACCEPT_PAUSE_MS = 10,
+	DEVICE_REQUEST_MAX = MIB + 64 * KIB,      /* receipts are the largest */
+	ADMIN_REQUEST_MAX = PFX_MAX_BYTES + 64 * KIB,
+	ANSWER_MAX = FRAME_MAX_BYTES,
+};
+
+/* What may be asked, of whom, and who answers. A verb that is not here is refused. Roles are for the administrators'
+ * socket; on the devices' socket a token means nothing. */
+static const struct permission {
+	int sockets, roles;
+	answer_function *answer;
+} permissions[256] = {
+	[VERB_ENROLL]          = { SOCKET_DEVICE, 0, answer_enroll },
+	[VERB_CERTIFICATES]    = { SOCKET_DEVICE, 0, answer_certificates },
+	[VERB_BUNDLE]          = { SOCKET_DEVICE, 0, answer_bundle },
+	[VERB_RECEIPTS]        = { SOCKET_DEVICE, 0, answer_receipts },
+	[VERB_RENEW]           = { SOCKET_DEVICE, 0, answer_renew },
+	[VERB_AUTHORIZE]       = { SOCKET_ADMIN, ROLE_ANY, answer_authorize },
+	[VERB_IMPORT]          = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_IMPORTER, answer_import },
+	[VERB_HISTORY]         = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_IMPORTER | ROLE_AUDITOR, answer_history },
+	[VERB_DELETE_IDENTITY] = { SOCKET_ADMIN, ROLE_ADMIN, answer_delete_identity },
+	[VERB_ADD_ENROLMENT]   = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_ENROLLER, answer_add_enrolment },
+	[VERB_USERS]           = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_users },
+	[VERB_USER]            = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_user },
+	[VERB_RENAME_USER]     = { SOCKET_ADMIN, ROLE_ADMIN, answer_rename_user },
+	[VERB_RETIRE_USER]     = { SOCKET_ADMIN, ROLE_ADMIN, answer_retire_user },
+	[VERB_DEVICES]         = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_ENROLLER | ROLE_AUDITOR, answer_devices },
+	[VERB_REVOKE_DEVICE]   = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_ENROLLER, answer_revoke_device },
+	[VERB_ADD_TOKEN]       = { SOCKET_ADMIN, ROLE_ADMIN, answer_add_token },
+	[VERB_TOKENS]          = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_tokens },
+	[VERB_DELETE_TOKEN]    = { SOCKET_ADMIN, ROLE_ADMIN, answer_delete_token },
+	[VERB_AUDIT]           = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_audit },
+	[VERB_VERIFY_AUDIT]    = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_verify_audit },
+	[VERB_CA]              = { SOCKET_ADMIN, ROLE_ANY, answer_ca },
+	[VERB_HEALTH]          = { SOCKET_ADMIN | SOCKET_DEVICE, 0, answer_health },
+};
+
+struct connection_thread {
+	struct server *server;
+	int fd;
+	enum socket_kind kind;
+	struct connection_thread *next;
+};
+
+struct listener {
+	struct server *server;
+	int fd;
+	enum socket_kind kind;
+	uid_t peer;
+	unsigned count;
+	pthread_t thread;
+};
+
+struct server {
+	struct keeper *k;
+	struct listener device, admin;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t ended;
+	bool stopping;
+	struct connection_thread *connections;
+};
+
+/* ---- one request ---- */
+
+/* Every message on the administrators' socket begins with request id and token; the verb's roles decide. */
+static int authorize(struct keeper *k, struct view fields, int roles, struct caller *ret)
+{
+	struct msg_admin m;
+	READER c = NULL;
+	int rc = get_admin(&fields, &m);
+	if (rc == 0)
+		rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = tokens_authorize(k, c, m.token_secret, roles, &ret->token);
+	if (rc == 0)
+		ret->actor = (struct actor){ ret->token.id, m.request_id };
+	return rc;
+}
+
+int answer_authorize(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
+{
+	(void)k;
+	(void)answer;
+	struct msg_authorize m;
+	int rc = read_authorize(fields, &m);
+	if (rc == 0 && !(role_of(who->token.role) & permissions[m.verb].roles))
+		rc = fail(FAULT_FORBIDDEN, "a token with the role %.*s may not do this", (int)who->token.role.len,
+			  (const char *)who->token.role.p);
+	return rc;
+}
+
+static int put_refusal(struct keeper *k, uint8_t verb, int rc, struct buf *out)
+{
+	const char *detail = fault_detail();
+	log_line((enum log_level)fault_level(rc), "%s: %s: %s", verb_name(verb), fault_code(rc), detail);
+	if (rc == -FAULT_UNAUTHORIZED || rc == -FAULT_FORBIDDEN)
+		atomic_fetch_add(&k->counters.refusals, 1);
+	if (rc == -FAULT_TAMPERED)
+		atomic_fetch_add(&k->counters.tampered, 1);
+	const struct msg_error error = { .fault = (uint8_t)-rc, .retry_after = rc == -FAULT_UNAVAILABLE ? 5 : 0,
+					 .detail = view_text(detail) };
+	frame_begin(out, VERB_ERROR);
+	return put_error(out, &error);
+}
+
+/* Fills out with the answer to one request. An error here ends the connection. */
+static int handle(struct keeper *k, enum socket_kind kind, uint8_t verb, struct view fields, struct buf *out)
+{
+	const struct permission *p = &permissions[verb];
+	struct caller who = { .actor = { .id = view_text(NULL) } };
+	if (!(p->sockets & (int)kind))
+		return fail(FAULT_BAD_FRAME, "the verb %s (%u) is not permitted on this socket", verb_name(verb), verb);
+	int rc = p->roles ? authorize(k, fields, p->roles, &who) : 0;
+	frame_begin(out, verb);
+	if (rc == 0)
+		rc = p->answer(k, &who, fields, out);
+	row_token_done(&who.token);
+	if (rc < 0 && rc != -FAULT_BAD_FRAME)
+		rc = put_refusal(k, verb, rc, out);
+	return rc;
+}
+
+static int serve_one(struct keeper *k, const struct connection_thread *t)
+{
+	size_t max = t->kind == SOCKET_DEVICE ? DEVICE_REQUEST_MAX : ADMIN_REQUEST_MAX;
+	uint8_t verb;
+	struct view fields;
+	BUF in = buf_new(max);
+	BUF out = buf_new(ANSWER_MAX);
+	if (!in || !out)
+		return fail(FAULT_UNAVAILABLE, "no memory for a request");
+	int rc = frame_receive(t->fd, in, max, -1, &verb, &fields);
+	if (rc == 0)
+		rc = handle(k, t->kind, verb, fields, out);
+	if (rc == 0)
+		rc = frame_send(t->fd, out, clock_ms() + SEND_MS);
+	return rc;
+}
+
+/* ---- connections ---- */
+
+static void forget(struct connection_thread *t)
+{
+	struct server *s = t->server;
+	struct listener *l = t->kind == SOCKET_DEVICE ? &s->device : &s->admin;
+	pthread_mutex_lock(&s->lock);
+	struct connection_thread **at = &s->connections;
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	close(t->fd);
+	l->count--;
+	pthread_cond_broadcast(&s->ended);
+	pthread_mutex_unlock(&s->lock);
+	free(t);
+}
+
+static void *connection_main(void *arg)
+{
+	struct connection_thread *t = arg;
+	struct keeper *k = t->server->k;
+	int rc;
+	while ((rc = serve_one(k, t)) == 0)
+		;
+	if (rc != -FAULT_CLOSED)
+		log_line(LOG_LEVEL_WARNING, "a connection on the %s socket was dropped: %s",
+			 t->kind == SOCKET_DEVICE ? "devices'" : "administrators'", fault_detail());
+	forget(t);
+	return NULL;
+}
+
+static bool peer_is_allowed(int fd, uid_t allowed)
+{
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	if (peer.uid == allowed || peer.uid == 0)
+		return true;
+	log_line(LOG_LEVEL_WARNING, "user %u may not connect here", (unsigned)peer.uid);
+	return false;
+}
+
+/* Gives the connection a thread. Takes fd over. */
+static int start_thread(struct listener *l, int fd)
+{
+	pthread_t thread;
+	pthread_attr_t attributes;
+	struct server *s = l->server;
+	struct connection_thread *t = calloc(1, sizeof *t);
+	if (!t)
+		return fail(FAULT_UNAVAILABLE, "no memory for a connection");
+	*t = (struct connection_thread){ .server = s, .fd = fd, .kind = l->kind };
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	pthread_mutex_lock(&s->lock);
+	bool full = s->stopping || l->count == CONNECTIONS_MAX;
+	if (!full && pthread_create(&thread, &attributes, connection_main, t) == 0) {
+		t->next = s->connections;
+		s->connections = t;
+		l->count++;
+		t = NULL;
+	}
+	pthread_mutex_unlock(&s->lock);
+	pthread_attr_destroy(&attributes);
+	free(t);
+	return t ? fail(FAULT_UNAVAILABLE, "no thread for a connection, or %d are open already", CONNECTIONS_MAX) : 0;
+}
+
+/* The socket may be non-blocking or not: it came from outside. When descriptors run out the connection waits in the
+ * kernel's queue. */
+static void *listener_main(void *arg)
+{
+	struct listener *l = arg;
+	for (;;) {
+		struct pollfd p = { .fd = l->fd, .events = POLLIN };
+		poll(&p, 1, -1);
+		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			poll(NULL, 0, ACCEPT_PAUSE_MS);
+		else if (!peer_is_allowed(fd, l->peer) || start_thread(l, fd) < 0)
+			close(fd);
+	}
+	return NULL;
+}
+
+static int find_peer(const char *name, uid_t *ret)
+{
+	*ret = geteuid();
+	if (!*name)
+		return 0;
+	struct passwd *user = getpwnam(name);
+	if (!user)
+		return fail(FAULT_MALFORMED_REQUEST, "there is no user %s, whom the configuration lets connect", name);
+	*ret = user->pw_uid;
+	return 0;
+}
+
+static int start_listener(struct server *s, struct listener *l, int fd, enum socket_kind kind, const char *user)
+{
+	*l = (struct listener){ .server = s, .fd = fd, .kind = kind };
+	int rc = find_peer(user, &l->peer);
+	if (rc == 0 && pthread_create(&l->thread, NULL, listener_main, l) != 0)
+		rc = fail(FAULT_UNAVAILABLE, "no thread for a socket");
+	return rc;
+}
+
+int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **ret)
+{
+	struct server *s = calloc(1, sizeof *s);
+	if (!s)
+		return fail(FAULT_UNAVAILABLE, "no memory to serve");
+	s->k = k;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->ended, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	int rc = start_listener(s, &s->device, device_fd, SOCKET_DEVICE, k->config.device_front_user);
+	if (rc == 0)
+		rc = start_listener(s, &s->admin, admin_fd, SOCKET_ADMIN, k->config.admin_front_user);
+	*ret = s;
+	return rc;
+}
+
+/* Listening sockets belong to systemd or the launcher: they are not shut down, or nobody could take them over. The
+ * threads that wait on them end with the process. */
+void serve_stop(struct server *s, unsigned seconds)
+{
+	int64_t deadline_ms = clock_ms() + (int64_t)seconds * 1000;
+	const struct timespec until = { .tv_sec = deadline_ms / 1000 };
+	int late = 0;
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	/* Those who wait for a request see the end of it; those who answer one can still send. */
+	for (struct connection_thread *t = s->connections; t; t = t->next)
+		shutdown(t->fd, SHUT_RD);
+	while (s->connections && late == 0)
+		late = pthread_cond_timedwait(&s->ended, &s->lock, &until);
+	pthread_mutex_unlock(&s->lock);
+}

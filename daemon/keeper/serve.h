@@ -1,0 +1,30 @@
+/* The keeper's two sockets: which verb may come where, with which role, and who answers it. */
+#ifndef PFXD_SERVE_H
+#define PFXD_SERVE_H
+
+#include "keeper.h"
+#include "tokens.h"
+
+/* Who asks: on the administrators' socket a token that was checked, on the devices' socket nobody yet. */
+struct caller {
+	struct row_token token;
+	struct actor actor;
+};
+
+struct server;
+
+/* Serves connections that arrive on the two listening sockets, a thread each. Takes the sockets over. */
+int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **ret);
+/* Takes no more connections, lets requests that were begun end (at most seconds), and leaves the rest to the
+ * end of the process, which must follow. */
+void serve_stop(struct server *server, unsigned seconds);
+
+/* Each answers one verb: reads its message from fields, appends the answer's message to answer, and returns 0 or an
+ * error. BAD_FRAME drops the connection. */
+typedef int answer_function(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer);
+answer_function answer_enroll, answer_renew, answer_certificates, answer_bundle, answer_receipts;
+answer_function answer_authorize, answer_import, answer_history, answer_delete_identity, answer_add_enrolment, answer_users,
+	answer_user, answer_rename_user, answer_retire_user, answer_devices, answer_revoke_device, answer_add_token,
+	answer_tokens, answer_delete_token, answer_audit, answer_verify_audit, answer_ca, answer_health;
+
+#endif

@@ -1,0 +1,202 @@
+-- Every statement of the service. `-- name` begins one; sql/generate makes SQL_name of it. Parameters are $1, $2 …
+-- Written so that PostgreSQL runs them too: nothing that only SQLite knows.
+
+-- meta_get
+SELECT value FROM meta WHERE name = $1;
+-- meta_put
+INSERT INTO meta (name, value) VALUES ($1, $2);
+
+-- probe_write
+INSERT INTO probe (id, value) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET value = excluded.value;
+-- probe_read
+SELECT value FROM probe WHERE id = 1;
+
+-- user_get
+SELECT id, upn, state, created_at, mac FROM users WHERE id = $1;
+-- user_insert
+INSERT INTO users (id, upn, state, created_at, mac) VALUES ($1, $2, $3, $4, $5);
+-- user_update
+UPDATE users SET upn = $2, state = $3, mac = $4 WHERE id = $1;
+-- user_names_after
+SELECT n.name, n.user_id FROM names n JOIN users u ON u.id = n.user_id AND n.shown = u.upn
+WHERE n.name > $1 ORDER BY n.name LIMIT $2;
+-- user_count_identities
+SELECT count(*) FROM identities WHERE user_id = $1;
+-- user_count_devices
+SELECT count(*) FROM devices WHERE user_id = $1;
+
+-- user_count_active_devices
+SELECT count(*) FROM devices WHERE user_id = $1 AND state = 1;
+
+-- name_get
+SELECT name, user_id, shown, mac FROM names WHERE name = $1;
+-- name_insert
+INSERT INTO names (name, user_id, shown, mac) VALUES ($1, $2, $3, $4);
+-- name_replace
+INSERT INTO names (name, user_id, shown, mac) VALUES ($1, $2, $3, $4)
+ON CONFLICT (name) DO UPDATE SET user_id = excluded.user_id, shown = excluded.shown, mac = excluded.mac;
+-- names_of_user
+SELECT name, user_id, shown, mac FROM names WHERE user_id = $1 ORDER BY name;
+-- names_delete
+DELETE FROM names WHERE user_id = $1;
+
+-- identity_facts_of_user
+SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
+	imported_at, imported_by, mac
+FROM identities WHERE user_id = $1;
+-- identity_sealed
+SELECT key_id, wrapped_key, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
+-- identity_of_user
+SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
+	imported_at, imported_by, mac
+FROM identities WHERE user_id = $1 AND sha256 = $2;
+-- identity_insert
+INSERT INTO identities (id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm,
+	emails, chain, imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern,
+	sealed_legacy)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22);
+-- identity_set_usages
+UPDATE identities SET usages = $2, mac = $3 WHERE id = $1;
+-- identity_delete
+DELETE FROM identities WHERE id = $1;
+-- identities_count
+SELECT count(*) FROM identities;
+
+-- chain_insert
+INSERT INTO chain_certificates (sha256, der) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING;
+-- chain_get
+SELECT der FROM chain_certificates WHERE sha256 = $1;
+
+-- removal_put
+INSERT INTO removals (user_id, sha1, at) VALUES ($1, $2, $3) ON CONFLICT (user_id, sha1) DO UPDATE SET at = excluded.at;
+-- removal_delete
+DELETE FROM removals WHERE user_id = $1 AND sha1 = $2;
+-- removals_of_user
+SELECT sha1 FROM removals WHERE user_id = $1 ORDER BY sha1;
+
+-- device_get
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE id = $1;
+-- devices_of_user
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices
+WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+-- devices_after
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE id > $1 ORDER BY id LIMIT $2;
+-- device_insert
+INSERT INTO devices (id, user_id, name, platform, state, enrolled_at, mac, last_pull_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0);
+-- device_set_state
+UPDATE devices SET state = $2, mac = $3 WHERE id = $1;
+-- device_pulled
+UPDATE devices SET last_pull_at = $2 WHERE id = $1;
+
+-- device_certificate_get
+SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certificates WHERE fingerprint = $1;
+-- device_certificates_of
+SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certificates WHERE device_id = $1
+ORDER BY not_after DESC, issued_at DESC;
+-- device_certificate_insert
+INSERT INTO device_certificates (fingerprint, device_id, der, issued_at, not_after, mac) VALUES ($1, $2, $3, $4, $5, $6);
+-- device_certificates_delete_but
+DELETE FROM device_certificates WHERE device_id = $1 AND fingerprint <> $2 AND fingerprint <> $3;
+
+-- receipt_put
+INSERT INTO receipts (device_id, thumbprint, installed, error, at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (device_id, thumbprint)
+DO UPDATE SET installed = excluded.installed, error = excluded.error, at = excluded.at;
+
+-- enrolment_get
+SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac
+FROM enrolments WHERE token_sha256 = $1;
+-- enrolment_insert
+INSERT INTO enrolments (token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id,
+	csr_sha256, mac)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+-- enrolment_spend
+UPDATE enrolments SET spent_at = $2, device_id = $3, csr_sha256 = $4, mac = $5 WHERE token_sha256 = $1 AND spent_at = 0;
+
+-- token_by_hash
+SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens WHERE token_sha256 = $1;
+-- token_get
+SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens WHERE id = $1;
+-- tokens_all
+SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens ORDER BY created_at, id LIMIT $1;
+-- tokens_count
+SELECT count(*) FROM tokens;
+-- tokens_count_lasting_admins
+SELECT count(*) FROM tokens WHERE role = 'admin' AND id <> $1 AND (expires_at = 0 OR expires_at > $2);
+-- token_insert
+INSERT INTO tokens (id, token_sha256, name, role, created_at, expires_at, mac) VALUES ($1, $2, $3, $4, $5, $6, $7);
+-- token_delete
+DELETE FROM tokens WHERE id = $1;
+
+-- audit_head_get
+SELECT sequence, chain, mac FROM audit_head WHERE id = 1;
+-- audit_head_put
+INSERT INTO audit_head (id, sequence, chain, mac) VALUES (1, $1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, chain = excluded.chain, mac = excluded.mac;
+-- audit_insert
+INSERT INTO audit (sequence, at, event, actor, user_id, object, detail, request_id, mac)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- audit_after
+SELECT sequence, at, event, actor, user_id, object, detail, request_id, mac FROM audit
+WHERE sequence > $1 ORDER BY sequence LIMIT $2;
+
+-- The state that the audit chain tells against the state that stands in the tables. Each row is a difference.
+-- differ_devices
+SELECT 'device ' || e.object || ' was revoked, but its row says that it is active' FROM audit e
+JOIN devices d ON d.id = e.object WHERE e.event = 'device.revoke' AND d.state = 1
+UNION ALL
+SELECT 'device ' || e.object || ' was enrolled, but its row is gone' FROM audit e
+LEFT JOIN devices d ON d.id = e.object WHERE e.event = 'device.enrol' AND d.id IS NULL
+UNION ALL
+SELECT 'device ' || e.object || ' was enrolled for another user than its row says' FROM audit e
+JOIN devices d ON d.id = e.object WHERE e.event = 'device.enrol' AND d.user_id <> e.user_id
+UNION ALL
+SELECT 'device ' || d.id || ' has a row, but was never enrolled' FROM devices d
+LEFT JOIN audit e ON e.event = 'device.enrol' AND e.object = d.id WHERE e.sequence IS NULL
+UNION ALL
+SELECT 'device ' || d.id || ' is revoked by its row, but nobody revoked it' FROM devices d
+LEFT JOIN audit e ON e.event = 'device.revoke' AND e.object = d.id WHERE d.state <> 1 AND e.sequence IS NULL;
+-- differ_enrolments
+SELECT 'enrolment ' || e.object || ' was spent, but its row says that it was not' FROM audit e
+JOIN enrolments n ON n.id = e.object WHERE e.event = 'enrolment.spend' AND n.spent_at = 0
+UNION ALL
+SELECT 'enrolment ' || n.id || ' has a row, but was never made' FROM enrolments n
+LEFT JOIN audit e ON e.event = 'enrolment.create' AND e.object = n.id WHERE e.sequence IS NULL;
+-- differ_tokens
+SELECT 'token ' || e.object || ' was revoked, but its row is there again' FROM audit e
+JOIN tokens t ON t.id = e.object WHERE e.event = 'token.delete'
+UNION ALL
+SELECT 'token ' || t.id || ' has the role ' || t.role || ', but was made as ' || e.detail FROM audit e
+JOIN tokens t ON t.id = e.object WHERE e.event = 'token.create' AND t.role <> e.detail
+UNION ALL
+SELECT 'token ' || t.id || ' has a row, but was never made' FROM tokens t
+LEFT JOIN audit e ON e.event = 'token.create' AND e.object = t.id WHERE e.sequence IS NULL
+UNION ALL
+SELECT 'token ' || e.object || ' was made and never revoked, but its row is gone' FROM audit e
+LEFT JOIN tokens t ON t.id = e.object
+LEFT JOIN audit x ON x.event = 'token.delete' AND x.object = e.object
+WHERE e.event = 'token.create' AND t.id IS NULL AND x.sequence IS NULL;
+-- differ_identities
+SELECT 'identity ' || e.object || ' was deleted, but its row is there again' FROM audit e
+JOIN identities i ON i.id = e.object WHERE e.event = 'identity.delete'
+UNION ALL
+SELECT 'identity ' || e.object || ' was imported and never deleted, but its row is gone' FROM audit e
+LEFT JOIN identities i ON i.id = e.object
+LEFT JOIN audit x ON x.event = 'identity.delete' AND x.object = e.object
+WHERE e.event = 'identity.import' AND i.id IS NULL AND x.sequence IS NULL
+UNION ALL
+SELECT 'identity ' || i.id || ' has a row, but was never imported' FROM identities i
+LEFT JOIN audit e ON e.event = 'identity.import' AND e.object = i.id WHERE e.sequence IS NULL;
+-- differ_users
+SELECT 'user ' || e.user_id || ' was retired, but the row says active' FROM audit e
+JOIN users u ON u.id = e.user_id WHERE e.event = 'user.retire' AND u.state = 1
+UNION ALL
+SELECT 'user ' || u.id || ' has a row, but was never made' FROM users u
+LEFT JOIN audit e ON e.event = 'user.create' AND e.user_id = u.id WHERE e.sequence IS NULL
+UNION ALL
+SELECT 'user ' || u.id || ' is called otherwise than the last record of it says' FROM users u
+JOIN (SELECT user_id, max(sequence) AS newest FROM audit WHERE event IN ('user.create', 'user.rename')
+	GROUP BY user_id) x ON x.user_id = u.id
+JOIN audit e ON e.sequence = x.newest
+WHERE u.state = 1 AND e.detail <> u.upn;
