@@ -30,7 +30,8 @@ objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 COMMON_OBJECTS = $(filter-out %/wipe_free.o,$(call objects,$(call sources,common)))
 COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 
-.PHONY: all help install-build demo check asan tsan analyze install clean
+.PHONY: all help install-build demo check unit asan tsan analyze install clean
+.SECONDARY:
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 help:
@@ -74,5 +75,82 @@ $(eval $(call program,pfxd-opener,daemon/opener,opener))
 $(eval $(call program,pfxd,daemon/launcher,launcher))
 $(eval $(call program,pfxctl,clients/pfxctl,pfxctl,$(KEYRING_OBJECTS) $(CLIENT_OBJECTS)))
 $(eval $(call program,pfx-device,clients/device,device,$(CLIENT_OBJECTS)))
+
+
+# ---- tests ----
+
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+room       = $(filter-out %/main.o,$(call objects,$(call sources,daemon/$(1))))
+
+$(BUILD)/keeper.a: $(call room,keeper)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/opener.a: $(call room,opener)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/front.a: $(call room,front)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/tests/%.o: CFLAGS += -Idaemon
+
+# A unit test links the room that it is named for (test_opener_pfx: the opener), or else the keeper.
+$(BUILD)/tests/unit/test_opener_%: $(BUILD)/tests/unit/test_opener_%.o $(BUILD)/opener.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_opener) -o $@
+$(BUILD)/tests/unit/test_front_%: $(BUILD)/tests/unit/test_front_%.o $(BUILD)/front.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_front) -o $@
+$(BUILD)/tests/unit/test_wipe: $(BUILD)/tests/unit/test_wipe.o $(COMMON)
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -o $@
+$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_keeper) -o $@
+
+install-build:
+	@packaging/install build
+
+demo:
+	@packaging/install build demo
+	@$(MAKE) --no-print-directory all
+	@PFXD_BUILD=$(BUILD) tests/demo
+
+check:
+	@packaging/install build demo check
+	@$(MAKE) --no-print-directory all unit
+	@PFXD_BUILD=$(BUILD) tests/run
+
+unit: $(UNIT_TESTS)
+
+# The same tests in a build of its own. A sanitizer's first finding ends the process, and so fails the test.
+asan: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1:halt_on_error=1
+asan: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
+asan:
+	@packaging/install build demo check
+	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' OPT='-O1 -g' all unit
+	@PFXD_BUILD=build-asan tests/run
+
+tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1
+tsan:
+	@packaging/install build demo check
+	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=-fsanitize=thread OPT='-O1 -g' all unit
+	@PFXD_BUILD=build-tsan tests/run unit main_job races
+
+analyze:
+	@packaging/install build analyze
+	@$(MAKE) --no-print-directory BUILD=build-analyze CC=gcc OPT='-O2 -fanalyzer' all
+	@$(MAKE) --no-print-directory BUILD=build-clang CC=clang all
+	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -Icommon -Ibuild \
+		--suppress=preprocessorErrorDirective common daemon clients
+	@clang-tidy --quiet --warnings-as-errors='*' $(filter-out common/config.c,$(call sources,common daemon/*  clients/*)) \
+		-- -std=gnu11 -D_GNU_SOURCE -Icommon -I$(BUILD)
+
+conf/pfxd.conf: $(BUILD)/pfxd-keeper
+	$(BUILD)/pfxd-keeper --sample > $@
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd/tls
+	install -m 755 $(BUILD)/pfxctl $(BUILD)/pfx-device $(BUILD)/pfxd $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/pfxd-front $(BUILD)/pfxd-keeper $(BUILD)/pfxd-opener $(DESTDIR)$(LIBEXEC)
+	[ -e $(DESTDIR)/etc/pfxd/pfxd.conf ] || install -m 644 conf/pfxd.conf $(DESTDIR)/etc/pfxd/pfxd.conf
+
+clean:
+	rm -rf build build-asan build-tsan build-analyze build-clang
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -6,6 +6,7 @@
 #include "frame.h"
 #include "log.h"
 #include "protocol.h"
+#include "wipe.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -150,8 +151,10 @@ static int serve_one(struct keeper *k, const struct connection_thread *t)
 	if (!in || !out)
 		return fail(FAULT_UNAVAILABLE, "no memory for a request");
 	int rc = frame_receive(t->fd, in, max, -1, &verb, &fields);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = handle(k, t->kind, verb, fields, out);
+		wipe_stack();
+	}
 	if (rc == 0)
 		rc = frame_send(t->fd, out, clock_ms() + SEND_MS);
 	return rc;
