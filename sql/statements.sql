@@ -45,7 +45,7 @@ SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after
 	imported_at, imported_by, mac
 FROM identities WHERE user_id = $1;
 -- identity_sealed
-SELECT key_id, wrapped_key, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
+SELECT key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
 -- identity_of_user
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac
@@ -140,6 +140,25 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 -- audit_after
 SELECT sequence, at, event, actor, user_id, object, detail, request_id, mac FROM audit
 WHERE sequence > $1 ORDER BY sequence LIMIT $2;
+
+-- Every row that carries authority, for verification.
+-- all_user
+SELECT id, upn, state, created_at, mac FROM users;
+-- all_name
+SELECT name, user_id, shown, mac FROM names;
+-- all_identity
+SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
+	imported_at, imported_by, mac
+FROM identities;
+-- all_device
+SELECT id, user_id, name, platform, state, enrolled_at, mac FROM devices;
+-- all_device_certificate
+SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certificates;
+-- all_enrolment
+SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac
+FROM enrolments;
+-- all_token
+SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens;
 
 -- The state that the audit chain tells against the state that stands in the tables. Each row is a difference.
 -- differ_devices

@@ -3,6 +3,7 @@
 
 #include "fault.h"
 #include "protocol.h"
+#include "rows.h"
 #include "seal.h"
 #include "text.h"
 
@@ -251,6 +252,32 @@ static int compare_state(struct verification *v, struct connection *c, enum sql 
 	return rc;
 }
 
+/* Loads every row of one table: its HMAC is checked on the way. */
+#define R(table) \
+	static int verify_all_##table(struct verification *v, struct connection *c) \
+	{ \
+		STATEMENT s = NULL; \
+		int rc = statement_get(c, SQL_all_##table, &s); \
+		while (rc == 0 && (rc = statement_step(s)) > 0) { \
+			ROW(table, row); \
+			rc = load_##table(v->keyring, s, &row); \
+			if (rc == -FAULT_TAMPERED) \
+				rc = differ(v, "%s", fault_detail()); \
+		} \
+		return rc; \
+	}
+ROWS(R)
+#undef R
+
+static int verify_rows(struct verification *v, struct connection *c)
+{
+	int rc = 0;
+#define R(table) if (rc == 0) rc = verify_all_##table(v, c);
+	ROWS(R)
+#undef R
+	return rc;
+}
+
 int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences)
 {
 	static const enum sql states[] = { SQL_differ_devices, SQL_differ_enrolments, SQL_differ_tokens,
@@ -261,5 +288,5 @@ int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, 
 		atomic_store(&k->audit_broken, true);
 	for (size_t i = 0; rc == 0 && i < sizeof states / sizeof states[0]; i++)
 		rc = compare_state(&v, c, states[i]);
-	return rc;
+	return rc < 0 ? rc : verify_rows(&v, c);
 }

@@ -18,7 +18,8 @@ int audit_begin(struct keyring *keyring, struct connection *c);
 int audit_append(struct keeper *k, struct connection *c, const struct audit_record *record);
 
 /* Follows the whole chain and appends each thing that is wrong to ret_differences, a list of msg_string; then the
- * same for users, devices, enrolments, tokens and identities: their state as the chain tells it against their rows.
+ * same for users, devices, enrolments, tokens and identities: their state as the chain tells it against their rows, and
+ * every row's own HMAC.
  * *ret_records is how many records there are. 0 also when there are differences. */
 int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences);
 

@@ -154,7 +154,23 @@ static void put_facts(struct buf *b, const struct identity *id)
 	put_usages(b, "currentFor", id->current_for);
 }
 
-/* Unseals the PKCS#12 form of one identity: its password, then the file. */
+/* Opens every sealed part and keeps the one that is delivered: damage to another one must be found now, not in the
+ * year in which it is needed. */
+static int open_parts(const struct key256 *key_secret, const struct binding *binding, struct statement *s, const char *wanted,
+		      struct buf *ret_secret)
+{
+	static const char *const parts[] = { "key", "certificate", "modern", "legacy" };
+	BUF other_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
+	int rc = other_secret ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity");
+	for (int i = 0; rc == 0 && i < 4; i++) {
+		buf_reset(other_secret);
+		rc = unseal(key_secret, binding, parts[i], column_view(s, 2 + i),
+			    strcmp(parts[i], wanted) == 0 ? ret_secret : other_secret);
+	}
+	return rc;
+}
+
+/* Unseals one identity, and gives its PKCS#12 form: the password, then the file. */
 static int open_identity(struct keeper *k, struct connection *c, const struct identity *id, bool legacy,
 			 struct buf *ret_secret)
 {
@@ -173,7 +189,7 @@ static int open_identity(struct keeper *k, struct connection *c, const struct id
 					 .key_id = column_view(s, 0) };
 	rc = seal_open_key(k->keyring, binding.key_id, column_view(s, 1), &key_secret);
 	if (rc == 0)
-		rc = unseal(&key_secret, &binding, legacy ? "legacy" : "modern", column_view(s, legacy ? 3 : 2), ret_secret);
+		rc = open_parts(&key_secret, &binding, s, legacy ? "legacy" : "modern", ret_secret);
 	if (rc == 0 && buf_len(ret_secret) <= PKCS12_PASSWORD_CHARS)
 		rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
 	return rc;
