@@ -16,7 +16,7 @@ static size_t sequence(const uint8_t *p, size_t left, uint32_t *ret)
 	size_t len = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
 	if (len == 0 || len > left)
 		return 0;
-	uint32_t code = len == 1 ? p[0] : p[0] & (0x7f >> len);
+	uint32_t code = len == 1 ? p[0] : p[0] & (0x7fu >> len);
 	for (size_t i = 1; i < len; i++) {
 		if (p[i] >> 6 != 2)
 			return 0;

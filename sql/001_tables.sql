@@ -36,8 +36,9 @@ CREATE TABLE devices (
 ) STRICT;
 CREATE INDEX devices_user ON devices (user_id);
 
+-- fingerprint: SHA-256 of the certificate in hex, as audit records have it.
 CREATE TABLE device_certificates (
-	fingerprint BLOB PRIMARY KEY, device_id TEXT NOT NULL REFERENCES devices (id), der BLOB NOT NULL,
+	fingerprint TEXT PRIMARY KEY, device_id TEXT NOT NULL REFERENCES devices (id), der BLOB NOT NULL,
 	issued_at INTEGER NOT NULL, not_after INTEGER NOT NULL, mac BLOB NOT NULL
 ) STRICT;
 CREATE INDEX device_certificates_device ON device_certificates (device_id);

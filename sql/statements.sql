@@ -6,6 +6,10 @@ SELECT value FROM meta WHERE name = $1;
 -- meta_put
 INSERT INTO meta (name, value) VALUES ($1, $2);
 
+-- database_is_filled
+SELECT 1 FROM meta UNION ALL SELECT 1 FROM audit_head UNION ALL SELECT 1 FROM audit UNION ALL SELECT 1 FROM users
+UNION ALL SELECT 1 FROM identities UNION ALL SELECT 1 FROM devices UNION ALL SELECT 1 FROM tokens LIMIT 1;
+
 -- probe_write
 INSERT INTO probe (id, value) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET value = excluded.value;
 -- probe_read
@@ -96,8 +100,10 @@ SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certif
 ORDER BY not_after DESC, issued_at DESC;
 -- device_certificate_insert
 INSERT INTO device_certificates (fingerprint, device_id, der, issued_at, not_after, mac) VALUES ($1, $2, $3, $4, $5, $6);
--- device_certificates_delete_but
-DELETE FROM device_certificates WHERE device_id = $1 AND fingerprint <> $2 AND fingerprint <> $3;
+-- device_certificate_other
+SELECT fingerprint FROM device_certificates WHERE device_id = $1 AND fingerprint <> $2 AND fingerprint <> $3 LIMIT 1;
+-- device_certificate_delete
+DELETE FROM device_certificates WHERE fingerprint = $1;
 
 -- receipt_put
 INSERT INTO receipts (device_id, thumbprint, installed, error, at) VALUES ($1, $2, $3, $4, $5)
@@ -175,10 +181,32 @@ SELECT 'device ' || d.id || ' has a row, but was never enrolled' FROM devices d
 LEFT JOIN audit e ON e.event = 'device.enrol' AND e.object = d.id WHERE e.sequence IS NULL
 UNION ALL
 SELECT 'device ' || d.id || ' is revoked by its row, but nobody revoked it' FROM devices d
-LEFT JOIN audit e ON e.event = 'device.revoke' AND e.object = d.id WHERE d.state <> 1 AND e.sequence IS NULL;
+LEFT JOIN audit e ON e.event = 'device.revoke' AND e.object = d.id WHERE d.state <> 1 AND e.sequence IS NULL
+UNION ALL
+SELECT 'device ' || e.object || ' got a bundle in record ' || e.sequence || ', after it was revoked' FROM audit e
+JOIN (SELECT object, min(sequence) AS first FROM audit WHERE event = 'device.revoke' GROUP BY object) x
+	ON x.object = e.object WHERE e.event = 'bundle.release' AND e.sequence > x.first;
+-- differ_certificates
+SELECT 'certificate ' || c.fingerprint || ' of device ' || c.device_id || ' was replaced, but its row is there again'
+FROM audit e JOIN device_certificates c ON c.fingerprint = e.object WHERE e.event = 'certificate.end'
+UNION ALL
+SELECT 'certificate ' || c.fingerprint || ' of device ' || c.device_id || ' has a row, but was never issued to it'
+FROM device_certificates c LEFT JOIN audit e ON e.event = 'certificate.issue' AND e.object = c.fingerprint
+	AND e.detail = c.device_id WHERE e.sequence IS NULL
+UNION ALL
+SELECT 'certificate ' || e.object || ' of device ' || e.detail || ' was issued and not replaced, but its row is gone'
+FROM audit e LEFT JOIN device_certificates c ON c.fingerprint = e.object
+LEFT JOIN audit x ON x.event = 'certificate.end' AND x.object = e.object
+WHERE e.event = 'certificate.issue' AND c.fingerprint IS NULL AND x.sequence IS NULL;
 -- differ_enrolments
 SELECT 'enrolment ' || e.object || ' was spent, but its row says that it was not' FROM audit e
 JOIN enrolments n ON n.id = e.object WHERE e.event = 'enrolment.spend' AND n.spent_at = 0
+UNION ALL
+SELECT 'enrolment ' || e.object || ' was spent ' || count(*) || ' times' FROM audit e
+WHERE e.event = 'enrolment.spend' GROUP BY e.object HAVING count(*) > 1
+UNION ALL
+SELECT 'enrolment ' || n.id || ' is spent by its row, but nobody spent it' FROM enrolments n
+LEFT JOIN audit e ON e.event = 'enrolment.spend' AND e.object = n.id WHERE n.spent_at <> 0 AND e.sequence IS NULL
 UNION ALL
 SELECT 'enrolment ' || n.id || ' has a row, but was never made' FROM enrolments n
 LEFT JOIN audit e ON e.event = 'enrolment.create' AND e.object = n.id WHERE e.sequence IS NULL;

@@ -280,8 +280,8 @@ static int verify_rows(struct verification *v, struct connection *c)
 
 int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences)
 {
-	static const enum sql states[] = { SQL_differ_devices, SQL_differ_enrolments, SQL_differ_tokens,
-					   SQL_differ_identities, SQL_differ_users };
+	static const enum sql states[] = { SQL_differ_devices, SQL_differ_certificates, SQL_differ_enrolments,
+					   SQL_differ_tokens, SQL_differ_identities, SQL_differ_users };
 	struct verification v = { .keyring = k->keyring, .differences = ret_differences };
 	int rc = follow(&v, c, ret_records);
 	if (rc == 0 && v.count > 0)

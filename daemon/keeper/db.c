@@ -42,7 +42,6 @@ struct job {
 
 struct db {
 	char *path;
-	bool is_new;
 	struct connection *writer;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t turned;
@@ -143,7 +142,6 @@ static int migrate(struct db *db)
 		return fail(FAULT_CONFLICT, "the database %s is of version %lld, this program knows up to %d: "
 			    "install the newer pfxd again, or restore a backup from before", db->path,
 			    (long long)version, (int)MIGRATIONS);
-	db->is_new = version == 0;
 	for (; rc == 0 && version < MIGRATIONS; version++) {
 		char bump[64];
 		sqlite3_snprintf(sizeof bump, bump, "PRAGMA user_version=%lld; COMMIT;", (long long)version + 1);
@@ -190,11 +188,6 @@ void db_close(struct db *db)
 	connection_close(db->writer);
 	free(db->path);
 	free(db);
-}
-
-bool db_is_new(const struct db *db)
-{
-	return db->is_new;
 }
 
 const char *db_path(const struct db *db)

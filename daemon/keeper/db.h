@@ -19,8 +19,6 @@ enum { DB_READERS_MAX = 64 };
  * not be opened; CONFLICT if it is newer than this program. The caller closes it. */
 int db_open(const char *path, struct db **ret);
 void db_close(struct db *db);
-/* True if db_open() made the tables just now. */
-bool db_is_new(const struct db *db);
 /* The path as db_open() got it. */
 const char *db_path(const struct db *db);
 

@@ -1,6 +1,7 @@
 /* The tables devices, device_certificates and enrolments. Keeper only. Decides whether a device may pull. */
 #include "devices.h"
 
+#include "encode.h"
 #include "fault.h"
 #include "seal.h"
 
@@ -36,7 +37,7 @@ static int certificate_by_fingerprint(const struct keyring *keyring, struct conn
 	int rc = statement_get(c, SQL_device_certificate_get, &s);
 	if (rc < 0)
 		return rc;
-	bind_blob(s, 1, fingerprint);
+	bind_text(s, 1, fingerprint);
 	rc = statement_step(s);
 	if (rc == 0)
 		return fail(FAULT_UNAUTHORIZED, "this service did not issue that client certificate, or it was replaced by "
@@ -57,11 +58,15 @@ static int check_active(const struct row_device *device, const struct row_user *
 int devices_shown(const struct keyring *keyring, struct connection *c, struct view fingerprint, int64_t now,
 		  struct shown *ret)
 {
-	uint8_t digest[32];
-	int rc = certificate_by_fingerprint(keyring, c, fingerprint, &ret->certificate);
+	uint8_t digest[32] = { 0 };
+	char shown[FINGERPRINT_CHARS + 1] = "", stored[FINGERPRINT_CHARS + 1];
+	if (fingerprint.len == sizeof digest)
+		hex_encode(fingerprint, shown);
+	int rc = certificate_by_fingerprint(keyring, c, view_text(shown), &ret->certificate);
 	if (rc == 0)
 		rc = digest_sha256(ret->certificate.der, digest);
-	if (rc == 0 && !view_equal(fingerprint, view_of(digest, sizeof digest)))
+	hex_encode(view_of(digest, sizeof digest), stored);
+	if (rc == 0 && strcmp(shown, stored) != 0)
 		rc = fail(FAULT_TAMPERED, "a device certificate is not the one that its record names");
 	if (rc == 0 && ret->certificate.not_after < now)
 		rc = fail(FAULT_UNAUTHORIZED, "the client certificate has expired: enrol the device again");

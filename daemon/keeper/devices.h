@@ -4,7 +4,10 @@
 
 #include "users.h"
 
-enum { ENROLMENT_REPLAY_SECONDS = 600 };
+enum {
+	ENROLMENT_REPLAY_SECONDS = 600,
+	FINGERPRINT_CHARS = 2 * FINGERPRINT_BYTES, /* as certificates are stored and recorded: hex */
+};
 
 /* A device that has shown its certificate: who it is and whose. */
 struct shown {

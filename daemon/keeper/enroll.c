@@ -107,7 +107,8 @@ static int open_csr(struct keeper *k, struct view csr, EVP_PKEY **ret)
 
 struct issued {
 	char device_id[UUID_TEXT + 1];
-	uint8_t fingerprint[32], csr_sha256[32];
+	char fingerprint[FINGERPRINT_CHARS + 1];
+	uint8_t csr_sha256[32];
 	struct buf *der;
 	int64_t not_after;
 };
@@ -116,6 +117,7 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 {
 	CERTIFICATE certificate = NULL;
 	char user[UUID_TEXT + 1];
+	uint8_t digest[32];
 	struct tm end;
 	text_copy(user_id, user, sizeof user);
 	buf_free(ret->der);
@@ -126,7 +128,9 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 	if (rc == 0)
 		rc = ca_encode(certificate, ret->der);
 	if (rc == 0)
-		rc = digest_sha256(buf_view(ret->der), ret->fingerprint);
+		rc = digest_sha256(buf_view(ret->der), digest);
+	if (rc == 0)
+		hex_encode(view_of(digest, sizeof digest), ret->fingerprint);
 	if (rc == 0 && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1)
 		rc = fail(FAULT_INTERNAL, "a certificate without an end");
 	if (rc == 0)
@@ -166,7 +170,7 @@ struct enrolling {
 static struct row_device_certificate certificate_row(const struct issued *issued)
 {
 	return (struct row_device_certificate){
-		.fingerprint = view_of(issued->fingerprint, 32), .device_id = view_text(issued->device_id),
+		.fingerprint = view_text(issued->fingerprint), .device_id = view_text(issued->device_id),
 		.der = buf_view(issued->der), .issued_at = now_seconds(), .not_after = issued->not_after,
 	};
 }
@@ -181,18 +185,19 @@ static int record(struct keeper *k, struct connection *c, const char *event, str
 
 static int insert_device(struct enrolling *e, struct connection *c, const struct row_enrolment *enrolment)
 {
-	char hex[65];
 	const struct row_device device = { .id = view_text(e->issued.device_id), .user_id = enrolment->user_id,
 					   .name = enrolment->name, .platform = enrolment->platform,
 					   .state = STATE_ACTIVE, .enrolled_at = now_seconds() };
 	const struct row_device_certificate certificate = certificate_row(&e->issued);
-	hex_encode(certificate.fingerprint, hex);
 	int rc = devices_check_room(c, enrolment->user_id);
 	if (rc == 0)
 		rc = devices_insert(e->k->keyring, c, &device);
 	if (rc == 0)
 		rc = devices_add_certificate(e->k->keyring, c, &certificate);
-	return rc < 0 ? rc : record(e->k, c, "device.enrol", device.user_id, device.id, view_text(hex), e->m.request_id);
+	if (rc == 0)
+		rc = record(e->k, c, "device.enrol", device.user_id, device.id, enrolment->id, e->m.request_id);
+	return rc < 0 ? rc : record(e->k, c, "certificate.issue", device.user_id, certificate.fingerprint, device.id,
+				    e->m.request_id);
 }
 
 /* The token is spent, the device made and both recorded in one transaction. */
@@ -339,32 +344,56 @@ struct renewing {
 	struct issued issued;
 };
 
-/* The certificate that asks stays good beside the new one, for the answer may be lost; older ones end here. */
-static int drop_older(struct connection *c, const struct renewing *r)
+/* The fingerprint of a certificate of the device other than the one that asks and the new one; "" if there is none. */
+static int find_older(struct connection *c, const struct renewing *r, struct view present, char ret[static FINGERPRINT_CHARS + 1])
 {
 	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_device_certificates_delete_but, &s);
+	int rc = statement_get(c, SQL_device_certificate_other, &s);
 	if (rc < 0)
 		return rc;
 	bind_text(s, 1, view_text(r->issued.device_id));
-	bind_blob(s, 2, r->m.fingerprint);
-	bind_blob(s, 3, view_of(r->issued.fingerprint, 32));
-	return statement_run(s);
+	bind_text(s, 2, present);
+	bind_text(s, 3, view_text(r->issued.fingerprint));
+	rc = statement_step(s);
+	if (rc == 0 || !text_copy(column_view(s, 0), ret, FINGERPRINT_CHARS + 1))
+		ret[0] = '\0';
+	return rc < 0 ? rc : 0;
+}
+
+/* The certificate that asks stays good beside the new one, for the answer may be lost; older ones end here. */
+static int end_older(struct connection *c, const struct renewing *r, const struct shown *shown)
+{
+	char older[FINGERPRINT_CHARS + 1];
+	for (;;) {
+		STATEMENT s = NULL;
+		int rc = find_older(c, r, shown->certificate.fingerprint, older);
+		if (rc < 0 || !older[0])
+			return rc;
+		rc = statement_get(c, SQL_device_certificate_delete, &s);
+		if (rc < 0)
+			return rc;
+		bind_text(s, 1, view_text(older));
+		rc = statement_run(s);
+		if (rc == 0)
+			rc = record(r->k, c, "certificate.end", shown->user.id, view_text(older), shown->device.id,
+				    r->m.request_id);
+		if (rc < 0)
+			return rc;
+	}
 }
 
 static int store_renewal(struct connection *c, void *arg)
 {
 	struct renewing *r = arg;
 	SHOWN shown = { .last_pull_at = 0 };
-	char hex[65];
 	const struct row_device_certificate certificate = certificate_row(&r->issued);
-	hex_encode(certificate.fingerprint, hex);
 	int rc = devices_shown(r->k->keyring, c, r->m.fingerprint, now_seconds(), &shown);
 	if (rc == 0)
 		rc = devices_add_certificate(r->k->keyring, c, &certificate);
 	if (rc == 0)
-		rc = drop_older(c, r);
-	return rc < 0 ? rc : record(r->k, c, "device.renew", shown.user.id, shown.device.id, view_text(hex), r->m.request_id);
+		rc = record(r->k, c, "certificate.issue", shown.user.id, certificate.fingerprint, shown.device.id,
+			    r->m.request_id);
+	return rc < 0 ? rc : end_older(c, r, &shown);
 }
 
 static int renew(struct renewing *r, struct buf *csr, struct view *ret_user_id, struct shown *shown)

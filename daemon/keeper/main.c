@@ -31,22 +31,31 @@ static int fill_new(struct connection *c, void *arg)
 	return rc < 0 ? rc : tokens_add(k, c, &service, &token);
 }
 
-static bool is_filled(struct keeper *k)
+/* Whether there is anything in the tables. Only where there is nothing at all may fill_new() run: a database whose
+ * audit chain was taken away is no new one, and must not get its first token back. */
+static int look_filled(struct keeper *k, bool *ret)
 {
 	READER c = NULL;
 	STATEMENT s = NULL;
-	if (db_read(k->db, &c) < 0 || statement_get(c, SQL_audit_head_get, &s) < 0)
-		return true;
-	return statement_step(s) != 0;
+	int rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = statement_get(c, SQL_database_is_filled, &s);
+	if (rc == 0)
+		rc = statement_step(s);
+	*ret = rc > 0;
+	return rc < 0 ? rc : 0;
 }
 
 static int open_all(struct keeper *k)
 {
+	bool filled = false;
 	int rc = keyring_open(k->config.keyring, &k->keyring);
 	if (rc == 0)
 		rc = db_open(k->config.database, &k->db);
-	/* Also when an earlier start ended between making the tables and filling them. */
-	if (rc == 0 && (db_is_new(k->db) || !is_filled(k)))
+	/* Also where an earlier start ended between making the tables and filling them. */
+	if (rc == 0)
+		rc = look_filled(k, &filled);
+	if (rc == 0 && !filled)
 		rc = db_write(k->db, fill_new, k);
 	if (rc == 0)
 		rc = health_check_keyring(k);

@@ -1,0 +1,35 @@
+/* What main.c's tables and the files of the commands share: the options by number, and the commands. Each command
+ * returns an exit status, its sentence recorded with trouble(). */
+#ifndef PFXD_PFXCTL_COMMANDS_H
+#define PFXD_PFXCTL_COMMANDS_H
+
+#include "../shared/cli.h"
+
+enum option_index {
+	OPT_SERVER, OPT_CA, OPT_TOKEN_FILE, OPT_CONFIG, OPT_DEV, OPT_JSON,          /* of every command */
+	OPT_PASSWORD_FILE, OPT_PASSWORD_FD, OPT_SAME_PASSWORD, OPT_USAGES, OPT_LIST, /* import */
+	OPT_NAME, OPT_PLATFORM, OPT_EXPIRES_IN, OPT_TOKEN_OUT, OPT_ROLE,             /* enroll, token add */
+	OPT_YES, OPT_LIMIT, OPT_HEALTH_URL,
+	OPT_COUNT,
+};
+
+int import_run(const struct cli *cli);
+int history_run(const struct cli *cli);
+int delete_run(const struct cli *cli);
+int enroll_run(const struct cli *cli);
+int devices_run(const struct cli *cli);
+int revoke_run(const struct cli *cli);
+int users_run(const struct cli *cli);
+int user_run(const struct cli *cli);
+int rename_run(const struct cli *cli);
+int retire_run(const struct cli *cli);
+int token_add_run(const struct cli *cli);
+int token_list_run(const struct cli *cli);
+int token_revoke_run(const struct cli *cli);
+int audit_list_run(const struct cli *cli);
+int audit_verify_run(const struct cli *cli);
+int ca_run(const struct cli *cli);
+int health_run(const struct cli *cli);
+int dev_init_run(const struct cli *cli);
+
+#endif

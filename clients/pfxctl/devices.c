@@ -1,0 +1,100 @@
+/* Devices and the tokens with which they enrol: enroll, devices, revoke. pfxctl. */
+#include "commands.h"
+#include "session.h"
+#include "show.h"
+
+#include "../shared/trouble.h"
+#include "json_lift.h"
+#include "protocol.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static const struct column device_columns[] = {
+	{ "ID", "id" },       { "USER", "user" },            { "NAME", "name" },          { "PLATFORM", "platform" },
+	{ "STATE", "state" }, { "ENROLLED", "enrolledAt" }, { "NOT AFTER", "notAfter" }, { "LAST PULL", "lastPullAt" },
+};
+
+static int enrolment_body(const struct cli *cli, struct buf *ret)
+{
+	uint64_t seconds;
+	int rc = cli_number(cli, OPT_EXPIRES_IN, 1, ENROLMENT_SECONDS_MAX, 0, &seconds);
+	if (rc)
+		return rc;
+	const char *name = cli->value[OPT_NAME], *platform = cli->value[OPT_PLATFORM];
+	if (!name)
+		return trouble(EXIT_USAGE, "which device is this for? give --name NAME, as in --name \"Anna's phone\"");
+	if (!text_is_utf8(view_text(name)) || !text_is_utf8(view_text(platform)))
+		return trouble(EXIT_USAGE, "the name or the platform is not UTF-8");
+	json_put_open(ret, NULL, '{');
+	json_put_text(ret, "name", view_text(name));
+	if (platform)
+		json_put_text(ret, "platform", view_text(platform));
+	if (seconds)
+		buf_printf(ret, ",\"expiresIn\":%llu", (unsigned long long)seconds);
+	buf_put_u8(ret, '}');
+	return EXIT_DONE;
+}
+
+static void tell_enrolment(const struct cli *cli, const struct session *session, json_t *answer)
+{
+	const char *file = cli->value[OPT_TOKEN_OUT], *server = session->settings.device_server;
+	cli_say(cli, "the token is valid once, until %s; on the device: pfx-device enroll --server %s --ca FILE "
+		"--token-file %s", json_get_text(answer, "expiresAt"), server[0] ? server : "URL",
+		file ? file : "FILE");
+}
+
+int enroll_run(const struct cli *cli)
+{
+	static const char *const secrets[] = { "token", NULL };
+	SESSION session;
+	HTTP_ANSWER answer = { 0 };
+	JSON facts = NULL;
+	BUF holder = NULL;
+	BUF body = buf_new(16384);
+	BUF secrets_secret = buf_new(HTTP_ANSWER_MAX_BYTES);
+	struct view token_secret;
+	int rc = session_open(cli, &session);
+	if (rc == EXIT_DONE)
+		rc = body && secrets_secret ? enrolment_body(cli, body) : trouble(EXIT_LOCAL, "no memory");
+	if (rc == EXIT_DONE)
+		rc = session_call(&session, "POST", session_path(&holder, "/v1/users/", cli->argv[0], "/enrollments"),
+				  buf_view(body), &answer);
+	if (rc == EXIT_DONE)
+		rc = json_read_lifted(buf_view(answer.body_secret), secrets, secrets_secret, &facts);
+	if (rc)
+		return rc;
+	if (!json_lifted(secrets_secret, json_get_text(facts, "token"), &token_secret))
+		return trouble(EXIT_REFUSED, "the server's answer holds no token");
+	rc = show_token(cli, token_secret, facts);
+	if (rc == EXIT_DONE)
+		tell_enrolment(cli, &session, facts);
+	return rc;
+}
+
+int devices_run(const struct cli *cli)
+{
+	SESSION session;
+	BUF holder = NULL;
+	JSON answer = NULL;
+	int rc = session_open(cli, &session);
+	if (rc)
+		return rc;
+	const char *path = cli->argc ? session_path(&holder, "/v1/devices?user=", cli->argv[0], "") : "/v1/devices";
+	rc = session_list(&session, path, "devices", UINT64_MAX, &answer);
+	if (rc == EXIT_DONE)
+		show_list(cli, answer, "devices", device_columns, COUNT(device_columns), "there are no devices");
+	return rc;
+}
+
+int revoke_run(const struct cli *cli)
+{
+	SESSION session;
+	BUF holder = NULL;
+	int rc = session_open(cli, &session);
+	if (rc == EXIT_DONE)
+		rc = session_do(&session, "DELETE", session_path(&holder, "/v1/devices/", cli->argv[0], ""),
+				view_of(NULL, 0));
+	if (rc == EXIT_DONE)
+		cli_say(cli, "device %s is revoked: from its next call on it gets nothing", cli->argv[0]);
+	return rc;
+}

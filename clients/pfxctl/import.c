@@ -1,0 +1,301 @@
+/* import: one or many PFX files, each told of as it is done, the failed ones told again at the end. pfxctl. Goes on
+ * past a file that fails, and stops only where the next one could not do better. */
+#include "commands.h"
+#include "import.h"
+#include "show.h"
+
+#include "../shared/trouble.h"
+#include "text.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CODES_MAX = 32, PROMPT_PASSWORD_MAX = 1024 };
+
+struct tally {
+	size_t done, known, failed, untried, code_count;
+	struct {
+		char code[64];
+		size_t count;
+	} codes[CODES_MAX];
+	int first_failure; /* exit status */
+	bool one_kind;     /* of exit status, among the failures */
+};
+
+struct job {
+	const struct cli *cli;
+	struct session session;
+	struct import_items items;
+	struct buf *password_secret; /* of every file that has none of its own; NULL: ask for each */
+	int usages;
+	bool progress;
+	struct tally tally;
+};
+
+static void job_done(struct job *job)
+{
+	session_done(&job->session);
+	import_items_done(&job->items);
+	buf_free(job->password_secret);
+}
+#define JOB __attribute__((cleanup(job_done))) struct job
+
+/* ---- what to import ---- */
+
+static int read_usages(const struct cli *cli, int *ret)
+{
+	const char *text = cli->value[OPT_USAGES];
+	*ret = 0;
+	while (text) {
+		size_t len = strcspn(text, ",");
+		struct view word = view_of(text, len);
+		if (view_is(word, "encryption"))
+			*ret |= IMPORT_ENCRYPTION;
+		else if (view_is(word, "signing"))
+			*ret |= IMPORT_SIGNING;
+		else
+			return trouble(EXIT_USAGE, "--usages takes encryption, signing, or both with a comma between");
+		text = text[len] ? text + len + 1 : NULL;
+	}
+	return EXIT_DONE;
+}
+
+static int read_items(const struct cli *cli, struct import_items *ret)
+{
+	const char *list = cli->value[OPT_LIST];
+	if (list && cli->argc > 0)
+		return trouble(EXIT_USAGE, "give a UPN and files, or --list, not both");
+	if (list)
+		return import_list_read(list, ret);
+	if (cli->argc < 2)
+		return trouble(EXIT_USAGE, "whose, and which files? pfxctl import UPN FILE..., or --list CSVFILE");
+	int rc = EXIT_DONE;
+	for (int i = 1; rc == EXIT_DONE && i < cli->argc; i++)
+		rc = import_items_add(ret, cli->argv[0], cli->argv[i], NULL);
+	return rc;
+}
+
+/* ---- passwords ---- */
+
+/* Asks at the terminal, without echo; OpenSSL puts the echo back however the program ends. */
+static int ask_password(const char *file, struct buf *ret_secret)
+{
+	char prompt[512];
+	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	if (tty < 0)
+		return trouble(EXIT_USAGE, "there is no terminal to ask for the password of %s; give --password-file "
+			       "or --password-fd", file);
+	close(tty);
+	snprintf(prompt, sizeof prompt, "Password of %s: ", file);
+	text_disarm(prompt);
+	char *at_secret = (char *)buf_reserve(ret_secret, PROMPT_PASSWORD_MAX);
+	if (!at_secret)
+		return trouble(EXIT_LOCAL, "no memory");
+	if (EVP_read_pw_string_min(at_secret, 0, PROMPT_PASSWORD_MAX - 1, prompt, 0) != 0)
+		return trouble(EXIT_USAGE, "no password was given for %s", file);
+	buf_truncate(ret_secret, strlen(at_secret));
+	if (!text_is_utf8(buf_view(ret_secret)))
+		return trouble(EXIT_USAGE, "the password is not UTF-8; use a UTF-8 terminal or --password-file");
+	return EXIT_DONE;
+}
+
+static bool needs_common_password(const struct import_items *items)
+{
+	for (size_t i = 0; i < items->count; i++)
+		if (!items->at[i].password_file)
+			return true;
+	return false;
+}
+
+/* The password of all files that bring none: from a file, a descriptor, or asked for once. */
+static int read_common_password(struct job *job)
+{
+	const struct cli *cli = job->cli;
+	uint64_t fd;
+	int rc = cli_number(cli, OPT_PASSWORD_FD, 0, 1024, 0, &fd);
+	int ways = (cli->value[OPT_PASSWORD_FILE] != NULL) + (cli->value[OPT_PASSWORD_FD] != NULL) +
+		   (cli->value[OPT_SAME_PASSWORD] != NULL);
+	if (rc == EXIT_DONE && ways > 1)
+		rc = trouble(EXIT_USAGE, "give one of --password-file, --password-fd and --same-password");
+	if (rc || ways == 0 || !needs_common_password(&job->items))
+		return rc;
+	job->password_secret = buf_new(2 * SECRET_LINE_MAX_BYTES);
+	if (!job->password_secret)
+		return trouble(EXIT_LOCAL, "no memory");
+	if (cli->value[OPT_PASSWORD_FILE])
+		return file_read_password(cli->value[OPT_PASSWORD_FILE], job->password_secret);
+	if (cli->value[OPT_PASSWORD_FD])
+		return file_read_password_fd((int)fd, job->password_secret);
+	return ask_password("all files", job->password_secret);
+}
+
+static int import_one(struct job *job, const struct import_item *item, bool *ret_created, json_t **ret_facts)
+{
+	BUF own_secret = buf_new(2 * SECRET_LINE_MAX_BYTES);
+	int rc = own_secret ? EXIT_DONE : trouble(EXIT_LOCAL, "no memory");
+	bool common = !item->password_file && job->password_secret;
+	if (rc == EXIT_DONE && item->password_file)
+		rc = file_read_password(item->password_file, own_secret);
+	else if (rc == EXIT_DONE && !common)
+		rc = ask_password(item->file, own_secret);
+	if (rc)
+		return rc;
+	return import_send(&job->session, item, job->usages, buf_view(common ? job->password_secret : own_secret),
+			   ret_created, ret_facts);
+}
+
+/* ---- telling ---- */
+
+static void tally_failure(struct tally *tally, int rc, const char *code)
+{
+	size_t i = 0;
+	tally->one_kind = tally->failed == 0 || (tally->one_kind && tally->first_failure == rc);
+	if (tally->failed++ == 0)
+		tally->first_failure = rc;
+	while (i < tally->code_count && strcmp(tally->codes[i].code, code) != 0)
+		i++;
+	if (i == CODES_MAX)
+		return;
+	if (i == tally->code_count) {
+		tally->code_count++;
+		snprintf(tally->codes[i].code, sizeof tally->codes[i].code, "%s", code);
+	}
+	tally->codes[i].count++;
+}
+
+static void tell_warnings(const json_t *facts)
+{
+	size_t i;
+	json_t *warning;
+	char line[1024];
+	json_array_foreach(json_object_get(facts, "warnings"), i, warning) {
+		const char *thumbprint = json_get_text(warning, "thumbprint");
+		snprintf(line, sizeof line, "          warning: %s: %s%s%s", json_get_text(warning, "code"),
+			 json_get_text(warning, "detail"), thumbprint[0] ? ", " : "", thumbprint);
+		text_disarm(line);
+		puts(line);
+	}
+}
+
+static void tell_json(const struct import_item *item, int rc, bool created, json_t *facts)
+{
+	char upn[PATH_BYTES], file[PATH_BYTES]; /* a file's name need not be UTF-8, JSON must */
+	snprintf(upn, sizeof upn, "%s", item->upn);
+	snprintf(file, sizeof file, "%s", item->file);
+	text_disarm(upn);
+	text_disarm(file);
+	JSON line = rc ? json_pack("{s:s,s:s,s:{s:s,s:s}}", "user", upn, "file", file, "error", "code", trouble_code(),
+				   "message", trouble_text()) :
+			 json_pack("{s:s,s:s,s:b,s:O?,s:O?}", "user", upn, "file", file, "created", created,
+				   "certificates", json_object_get(facts, "certificates"), "warnings",
+				   json_object_get(facts, "warnings"));
+	if (line)
+		show_json(line);
+}
+
+static void tell(const struct job *job, const struct import_item *item, int rc, bool created, json_t *facts)
+{
+	char line[2048];
+	size_t count = json_array_size(json_object_get(facts, "certificates"));
+	if (job->cli->value[OPT_JSON]) {
+		tell_json(item, rc, created, facts);
+	} else if (rc) {
+		snprintf(line, sizeof line, "FAILED    %s  %s: %s", item->upn, item->file, trouble_text());
+		text_disarm(line);
+		puts(line);
+	} else {
+		snprintf(line, sizeof line, "%s  %s  %s: %zu %s", created ? "imported" : "known   ", item->upn,
+			 item->file, count, count == 1 ? "identity" : "identities");
+		text_disarm(line);
+		puts(line);
+		tell_warnings(facts);
+	}
+	fflush(stdout);
+}
+
+static void show_progress(const struct job *job, size_t n)
+{
+	if (job->progress)
+		fprintf(stderr, "\r\033[K%zu of %zu", n, job->items.count);
+}
+
+static void clear_progress(const struct job *job)
+{
+	if (job->progress)
+		fputs("\r\033[K", stderr);
+}
+
+static int sum_up(const struct job *job)
+{
+	const struct tally *tally = &job->tally;
+	char groups[1024] = "";
+	size_t len = 0;
+	for (size_t i = 0; i < tally->code_count && len < sizeof groups; i++)
+		len += (size_t)snprintf(groups + len, sizeof groups - len, "%s %zu %s", i ? "," : ":",
+					tally->codes[i].count, tally->codes[i].code);
+	if (job->items.count == 1 && tally->failed == 1)
+		return trouble_coded((enum exit_status)tally->first_failure, tally->codes[0].code, "%s",
+				     trouble_text());
+	if (job->items.count > 1)
+		cli_say(job->cli, "%zu imported, %zu known already, %zu failed%s%s", tally->done, tally->known,
+			tally->failed, groups, tally->untried ? "; the rest was not tried" : "");
+	if (tally->failed == 0)
+		return EXIT_DONE;
+	enum exit_status how = tally->done + tally->known > 0 ? EXIT_PARTLY :
+			       tally->one_kind ? (enum exit_status)tally->first_failure : EXIT_REFUSED;
+	return trouble(how, "%zu of %zu files were not imported; mend them and run the same command again: what is "
+		       "known stays as it is", tally->failed + tally->untried, job->items.count);
+}
+
+/* True when the next file would fail of the same. */
+static bool is_hopeless(int rc)
+{
+	const char *code = trouble_code();
+	return (rc == EXIT_LATER && strcmp(code, "unreachable") == 0) || strcmp(code, "unauthorized") == 0 ||
+	       strcmp(code, "untrusted_server") == 0;
+}
+
+static int import_all(struct job *job)
+{
+	for (size_t i = 0; i < job->items.count; i++) {
+		const struct import_item *item = &job->items.at[i];
+		JSON facts = NULL;
+		bool created = false;
+		show_progress(job, i + 1);
+		int rc = import_one(job, item, &created, &facts);
+		clear_progress(job);
+		bool told_at_end = rc && job->items.count == 1 && !job->cli->value[OPT_JSON];
+		if (!told_at_end)
+			tell(job, item, rc, created, facts);
+		if (rc)
+			tally_failure(&job->tally, rc, trouble_code());
+		else
+			*(created ? &job->tally.done : &job->tally.known) += 1;
+		if (rc && is_hopeless(rc)) {
+			job->tally.untried = job->items.count - i - 1;
+			break;
+		}
+	}
+	return sum_up(job);
+}
+
+int import_run(const struct cli *cli)
+{
+	JOB job = { .cli = cli };
+	int rc = read_usages(cli, &job.usages);
+	if (rc == EXIT_DONE)
+		rc = read_items(cli, &job.items);
+	if (rc == EXIT_DONE && job.items.count == 0)
+		rc = trouble(EXIT_USAGE, "%s names no file", cli->value[OPT_LIST]);
+	if (rc == EXIT_DONE)
+		rc = read_common_password(&job);
+	if (rc == EXIT_DONE)
+		rc = session_open(cli, &job.session);
+	if (rc)
+		return rc;
+	job.progress = job.items.count > 1 && isatty(STDERR_FILENO);
+	return import_all(&job);
+}

@@ -1,0 +1,154 @@
+/* pfxctl, the administrator's command: the tables of its options and commands, which are its manual as well. Runs on
+ * any machine; holds an administrator's token and, during an import, a PFX and its password, and nothing else. */
+#include "commands.h"
+
+#include "harden.h"
+
+#include <limits.h>
+
+static const struct cli_option options[OPT_COUNT] = {
+	[OPT_SERVER] = { "server", "URL", "the admin interface, as in https://pfx.example.org:8444" },
+	[OPT_CA] = { "ca", "FILE", "PEM of the CA of the server's TLS certificate\n(default: whom this system "
+	"trusts)" },
+	[OPT_TOKEN_FILE] = { "token-file", "FILE", "your token, on its first line; the file must be yours\nalone "
+	"(0600)" },
+	[OPT_CONFIG] = { "config", "FILE", "read this pfxctl.conf" },
+	[OPT_DEV] = { "dev", "DIR", "talk to the pfxd that was started with --dev DIR" },
+	[OPT_JSON] = { "json", NULL, "print what the server said, as JSON, for scripts" },
+	[OPT_PASSWORD_FILE] = { "password-file", "FILE", "the password of every file, on its first line; - is\n"
+				"standard input" },
+	[OPT_PASSWORD_FD] = { "password-fd", "N", "the same from the open descriptor N" },
+	[OPT_SAME_PASSWORD] = { "same-password", NULL, "ask once, not once a file" },
+	[OPT_USAGES] = { "usages", "LIST", "encryption, signing, or both with a comma between: use\n"
+			 "the certificate for this, whatever it says itself" },
+	[OPT_LIST] = { "list", "CSVFILE", "import what this listing names; - is standard input" },
+	[OPT_NAME] = { "name", "NAME", "what people call the device, as in \"Anna's phone\"" },
+	[OPT_PLATFORM] = { "platform", "NAME", "its operating system, as in ios, android, windows: it\n"
+			   "decides which form of PKCS#12 the device gets" },
+	[OPT_EXPIRES_IN] = { "expires-in", "SECONDS", "how long the token is valid" },
+	[OPT_TOKEN_OUT] = { "token-out", "FILE", "write the token there (0600) and do not print it" },
+	[OPT_ROLE] = { "role", "ROLE", "importer: imports, and sees what it imported\n"
+		       "enroller: makes enrolments, revokes devices\n"
+		       "auditor:  reads\noperator: health and backup\nadmin:    all" },
+	[OPT_YES] = { "yes", NULL, "do not ask" },
+	[OPT_LIMIT] = { "limit", "N", "the newest N records (default: all)" },
+	[OPT_HEALTH_URL] = { "health-url", "URL", "where the probes answer, as in http://127.0.0.1:8445" },
+};
+
+enum { MANY = INT_MAX };
+
+static const struct cli_command commands[] = {
+	{ "import", "UPN FILE...", 0, MANY,
+	  CLI_BIT(OPT_PASSWORD_FILE) | CLI_BIT(OPT_PASSWORD_FD) | CLI_BIT(OPT_SAME_PASSWORD) | CLI_BIT(OPT_USAGES) |
+		  CLI_BIT(OPT_LIST),
+	  "import PFX files of a user, the old and expired ones too",
+	  "  Imports each FILE (PKCS#12) for the user UPN, who is made if new. Without --password-file or\n"
+	  "  --password-fd it asks for the password of each file. It prints a line a file, goes on past one\n"
+	  "  that fails, and sums up by code at the end. To import a file twice does no harm: the second\n"
+	  "  time it is \"known\". While the server is busy it waits and tries again.\n\n"
+	  "  With --list it takes users and files from a listing, one file a line:\n"
+	  "    upn,pfx-file,password-file\n"
+	  "  Fields may stand in double quotes; lines that begin with # and a first line of titles that\n"
+	  "  begins with \"upn,\" are skipped. Paths are relative to the folder of the listing. The third field\n"
+	  "  may be left out where --password-file, --password-fd or --same-password says the password.\n\n"
+	  "  With --json it prints one JSON object a file: user, file, and either created, certificates and\n"
+	  "  warnings, or error with code and message.\n",
+	  import_run },
+	{ "history", "UPN", 1, 1, 0, "list the certificates of a user, newest first",
+	  "  Lists every identity of the user, expired ones too. CURRENT FOR says what new mail uses it "
+	"for.\n", history_run },
+	{ "delete", "UPN THUMBPRINT", 2, 2, 0, "delete one certificate and destroy its key",
+	  "  THUMBPRINT is the SHA-1 or SHA-256 of the certificate in hex, as history prints it. Mail that was\n"
+	  "  encrypted to it can be read no more from here; backups keep it until they are "
+	"overwritten.\n", delete_run },
+	{ "enroll", "UPN", 1, 1,
+	  CLI_BIT(OPT_NAME) | CLI_BIT(OPT_PLATFORM) | CLI_BIT(OPT_EXPIRES_IN) | CLI_BIT(OPT_TOKEN_OUT),
+	  "make a token with which one device of a user enrols, once",
+	  "  Prints a token of 43 characters on standard output, this once. The device spends it with\n"
+	  "  pfx-device enroll, or POST /v1/enroll. --name is needed. Default for --expires-in: one day; at\n"
+	  "  most 604800, a week. The user is made if new.\n", enroll_run },
+	{ "devices", "[UPN]", 0, 1, 0, "list devices, of all users or of one", "  Lists devices with their state.\n",
+	  devices_run },
+	{ "revoke", "DEVICE-ID", 1, 1, 0, "revoke a device",
+	  "  From its next call on the device gets nothing. What it has pulled before it still has.\n", revoke_run },
+	{ "users", "", 0, 0, 0, "list users", "  Lists every user with the number of identities and "
+	"devices.\n", users_run },
+	{ "user", "UPN", 1, 1, 0, "show one user", "  Shows the user, by the present or an earlier UPN.\n", user_run },
+	{ "rename", "UPN NEW-UPN", 2, 2, 0, "give a user another UPN; history and devices stay",
+	  "  The old UPN stays as an alias.\n", rename_run },
+	{ "retire", "UPN", 1, 1, CLI_BIT(OPT_YES), "end a user: revoke the devices, destroy the keys, keep the audit",
+	  "  This can not be undone, so it asks for the name again, unless --yes is given.\n", retire_run },
+	{ "token add", "NAME", 1, 1, CLI_BIT(OPT_ROLE) | CLI_BIT(OPT_EXPIRES_IN) | CLI_BIT(OPT_TOKEN_OUT),
+	  "make a token for an administrator or a script",
+	  "  Prints the token on standard output, this once; the server keeps its hash only. --role is needed.\n"
+	  "  Without --expires-in it does not expire.\n", token_add_run },
+	{ "token list", "", 0, 0, 0, "list the administrators' tokens", "  Lists them without the tokens themselves.\n",
+	  token_list_run },
+	{ "token revoke", "ID", 1, 1, 0, "revoke a token",
+	  "  ID is as token list prints it. The last token of role admin is refused (conflict).\n", token_revoke_run },
+	{ "audit list", "", 0, 0, CLI_BIT(OPT_LIMIT), "list the audit records, oldest first",
+	  "  One record for every import, release, enrolment, revocation, deletion and administrative act.\n",
+	  audit_list_run },
+	{ "audit verify", "", 0, 0, 0, "check the audit chain, and what is stored against it",
+	  "  The server recomputes the chain of records and the state of devices, tokens and roles from it.\n"
+	  "  Exit status 0: all agree. 1: each difference is printed, a line each.\n", audit_verify_run },
+	{ "ca", "", 0, 0, 0, "print the enrolment CA, PEM",
+	  "  Who checks bundles or device certificates needs it. It is not the CA of the server's TLS.\n", ca_run },
+	{ "health", "", 0, 0, CLI_BIT(OPT_HEALTH_URL), "show the health of the service",
+	  "  Asks /healthz over plain HTTP; needs no token. Exit status 0: well. 3: not well, or not there.\n",
+	  health_run },
+	{ "dev-init", "DIR", 1, 1, 0, "make what pfxd --dev DIR needs (the launcher runs this)",
+	  "  Makes, without any server:\n"
+	  "    DIR/ca.pem           the CA of the TLS certificate; its key is not kept\n"
+	  "    DIR/tls/server.pem   a TLS certificate for localhost, 127.0.0.1 and ::1, 825 days, with its CA\n"
+	  "    DIR/tls/server.key   its key, 0600\n"
+	  "    DIR/admin.token      a token of role admin, 0600\n"
+	  "    DIR/keyring          the keyring, 0600, written last\n"
+	  "  A folder that has a keyring is left as it is, and that is exit status 4.\n", dev_init_run },
+};
+
+static const struct cli_program program = {
+	.name = "pfxctl",
+	.purpose = "administer pfxd, a PFX certificate connector",
+	.description =
+		"DESCRIPTION\n"
+		"  pfxctl imports people's S/MIME certificates into pfxd, lets devices enrol, and shows what is "
+	"there.\n"
+		"  It speaks to the admin interface over TLS with a token. Secrets come from files, descriptors or "
+	"the\n"
+		"  terminal, never from an argument or the environment. Results go to standard output, everything "
+	"else\n"
+		"  to standard error. A refusal of the server is shown as \"code: detail (request id)\"; the request\n"
+		"  id is in the server's log.\n",
+	.options = options,
+	.option_count = OPT_COUNT,
+	.everywhere = CLI_BIT(OPT_SERVER) | CLI_BIT(OPT_CA) | CLI_BIT(OPT_TOKEN_FILE) | CLI_BIT(OPT_CONFIG) |
+		      CLI_BIT(OPT_DEV) | CLI_BIT(OPT_JSON),
+	.commands = commands,
+	.command_count = sizeof commands / sizeof commands[0],
+	.closing =
+		"\nFILES\n"
+		"  The configuration is the first of: --config FILE or --dev DIR (DIR/pfxctl.conf), $PFXCTL_CONFIG,\n"
+		"  ~/.config/pfxd/pfxctl.conf, /etc/pfxd/pfxctl.conf. Options win over it. Relative paths in it are\n"
+		"  relative to its own folder; an unknown key is an error.\n"
+		"    [pfxctl]\n"
+		"    server = https://pfx.example.org:8444\n"
+		"    ca = ca.pem\n"
+		"    token_file = admin.token\n"
+		"    device_server = https://pfx.example.org:8443   ; told to those who enrol devices\n"
+		"    health = http://127.0.0.1:8445                 ; for the command health\n"
+		"\nEXAMPLES\n"
+		"  pfxctl import anna@example.org 2019.pfx 2022.pfx --password-file pw.txt\n"
+		"  pfxctl import --list everyone.csv --json > result.json\n"
+		"  pfxctl enroll anna@example.org --name \"Anna's phone\" --platform ios --token-out anna.token\n"
+		"  pfxctl history anna@example.org --json | jq -r '.certificates[].thumbprint'\n"
+		"  pfxctl audit verify || echo \"look at this\"\n"
+		"\nSEE ALSO\n"
+		"  pfx-device --help, pfxd --help, docs/openapi.yaml\n",
+};
+
+int main(int argc, char **argv)
+{
+	harden_process();
+	return cli_main(&program, argc, argv);
+}

@@ -1,0 +1,36 @@
+/* Files and folders of a client. Every error is EXIT_LOCAL with a sentence that names the file. */
+#ifndef PFXD_CLIENTS_FILE_H
+#define PFXD_CLIENTS_FILE_H
+
+#include "buf.h"
+
+#include <sys/types.h>
+
+enum { PATH_BYTES = 4096, TOKEN_FILE_CHARS = 43, SECRET_LINE_MAX_BYTES = 4096 };
+
+/* Appends the whole file, of at most max bytes; ret must have room for one more, by which a longer one is seen. "-" and
+ * /dev/stdin are standard input, /dev/fd/N an open descriptor. */
+int file_read(const char *path, size_t max, struct buf *ret);
+/* Appends the first line of a file that holds a password, without its end. */
+int file_read_password(const char *path, struct buf *ret_secret);
+/* The same from an open descriptor. */
+int file_read_password_fd(int fd, struct buf *ret_secret);
+/* Appends the token on the first line. A regular file that others may read is refused, and so is what is no token. */
+int file_read_token(const char *path, struct buf *ret_secret);
+bool token_is_valid(struct view token_secret);
+
+/* Writes the file whole: a temporary file beside it, fsync, rename, fsync of the folder. mode is exact. */
+int file_write(const char *path, struct view bytes, mode_t mode);
+int file_rename(const char *from, const char *to);
+/* Removes it; one that is not there is no error. */
+int file_remove(const char *path);
+bool file_exists(const char *path);
+/* Makes the folder and those above it that are missing, 0700. */
+int folder_make(const char *path);
+
+/* "folder/name", or name alone if it is absolute or folder is "". EXIT_LOCAL if it does not fit. */
+int path_join(char ret[static PATH_BYTES], const char *folder, const char *name);
+/* The folder that path is in: "" for the working directory. */
+void path_folder(char ret[static PATH_BYTES], const char *path);
+
+#endif
