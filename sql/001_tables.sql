@@ -36,10 +36,12 @@ CREATE TABLE devices (
 ) STRICT;
 CREATE INDEX devices_user ON devices (user_id);
 
--- fingerprint: SHA-256 of the certificate in hex, as audit records have it.
+-- fingerprint: SHA-256 of the certificate in hex, as audit records have it. replaces: the one that it renews, until it
+-- is used for the first time; that one ends then. csr_sha256: of the request that it answers.
 CREATE TABLE device_certificates (
 	fingerprint TEXT PRIMARY KEY, device_id TEXT NOT NULL REFERENCES devices (id), der BLOB NOT NULL,
-	issued_at INTEGER NOT NULL, not_after INTEGER NOT NULL, mac BLOB NOT NULL
+	issued_at INTEGER NOT NULL, not_after INTEGER NOT NULL, replaces TEXT NOT NULL, csr_sha256 BLOB NOT NULL,
+	mac BLOB NOT NULL
 ) STRICT;
 CREATE INDEX device_certificates_device ON device_certificates (device_id);
 

@@ -94,14 +94,18 @@ UPDATE devices SET state = $2, mac = $3 WHERE id = $1;
 UPDATE devices SET last_pull_at = $2 WHERE id = $1;
 
 -- device_certificate_get
-SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certificates WHERE fingerprint = $1;
+SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates WHERE fingerprint = $1;
 -- device_certificates_of
-SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certificates WHERE device_id = $1
-ORDER BY not_after DESC, issued_at DESC;
+SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates WHERE device_id = $1
+ORDER BY not_after DESC, issued_at DESC, replaces DESC;
 -- device_certificate_insert
-INSERT INTO device_certificates (fingerprint, device_id, der, issued_at, not_after, mac) VALUES ($1, $2, $3, $4, $5, $6);
--- device_certificate_other
-SELECT fingerprint FROM device_certificates WHERE device_id = $1 AND fingerprint <> $2 AND fingerprint <> $3 LIMIT 1;
+INSERT INTO device_certificates (fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+-- device_certificate_successor
+SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates
+WHERE device_id = $1 AND replaces = $2;
+-- device_certificate_confirm
+UPDATE device_certificates SET replaces = '', mac = $2 WHERE fingerprint = $1;
 -- device_certificate_delete
 DELETE FROM device_certificates WHERE fingerprint = $1;
 
@@ -159,7 +163,7 @@ FROM identities;
 -- all_device
 SELECT id, user_id, name, platform, state, enrolled_at, mac FROM devices;
 -- all_device_certificate
-SELECT fingerprint, device_id, der, issued_at, not_after, mac FROM device_certificates;
+SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates;
 -- all_enrolment
 SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac
 FROM enrolments;

@@ -123,6 +123,69 @@ int devices_newest_certificate(const struct keyring *keyring, struct connection 
 	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
 }
 
+int devices_successor(const struct keyring *keyring, struct connection *c, struct view id, struct view fingerprint,
+		      struct row_device_certificate *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_device_certificate_successor, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, id);
+	bind_text(s, 2, fingerprint);
+	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_NOT_FOUND, "the certificate was not renewed");
+	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
+}
+
+int devices_end_certificate(struct keeper *k, struct connection *c, const struct row_device *device, struct view fingerprint,
+			    struct view request_id)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_device_certificate_delete, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, fingerprint);
+	rc = statement_run(s);
+	if (rc < 0 || rows_changed(c) == 0)
+		return rc;
+	const struct audit_record r = { .event = "certificate.end", .actor = device->id, .user_id = device->user_id,
+					.object = fingerprint, .detail = device->id, .request_id = request_id };
+	return audit_append(k, c, &r);
+}
+
+struct confirmation {
+	struct keeper *k;
+	const struct shown *shown;
+	struct view request_id;
+};
+
+static int confirm(struct connection *c, void *arg)
+{
+	const struct confirmation *a = arg;
+	struct row_device_certificate row = a->shown->certificate;
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	row.replaces = view_text(NULL);
+	int rc = mac_device_certificate(a->k->keyring, &row, mac);
+	if (rc == 0)
+		rc = statement_get(c, SQL_device_certificate_confirm, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, row.fingerprint);
+	bind_blob(s, 2, view_of(mac, sizeof mac));
+	rc = statement_run(s);
+	if (rc < 0 || rows_changed(c) == 0)
+		return rc;
+	return devices_end_certificate(a->k, c, &a->shown->device, a->shown->certificate.replaces, a->request_id);
+}
+
+int devices_confirm(struct keeper *k, const struct shown *shown, struct view request_id)
+{
+	struct confirmation a = { .k = k, .shown = shown, .request_id = request_id };
+	return shown->certificate.replaces.len == 0 ? 0 : db_write(k->db, confirm, &a);
+}
+
 int devices_check_room(struct connection *c, struct view user_id)
 {
 	STATEMENT s = NULL;

@@ -34,6 +34,14 @@ int devices_get(const struct keyring *keyring, struct connection *c, struct view
 int devices_insert(const struct keyring *keyring, struct connection *c, const struct row_device *device);
 int devices_add_certificate(const struct keyring *keyring, struct connection *c,
 			    const struct row_device_certificate *certificate);
+/* The certificate that renews the one with this fingerprint and was not used yet. NOT_FOUND if there is none. */
+int devices_successor(const struct keyring *keyring, struct connection *c, struct view id, struct view fingerprint,
+		      struct row_device_certificate *ret);
+/* Ends a certificate, with its audit record. */
+int devices_end_certificate(struct keeper *k, struct connection *c, const struct row_device *device, struct view fingerprint,
+			    struct view request_id);
+/* Where the certificate that was shown is a renewal in its first use: ends the one that it replaces. A write of its own. */
+int devices_confirm(struct keeper *k, const struct shown *shown, struct view request_id);
 /* The device's newest certificate. TAMPERED if it has none. */
 int devices_newest_certificate(const struct keyring *keyring, struct connection *c, struct view id,
 			       struct row_device_certificate *ret);

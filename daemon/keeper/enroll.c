@@ -172,6 +172,7 @@ static struct row_device_certificate certificate_row(const struct issued *issued
 	return (struct row_device_certificate){
 		.fingerprint = view_text(issued->fingerprint), .device_id = view_text(issued->device_id),
 		.der = buf_view(issued->der), .issued_at = now_seconds(), .not_after = issued->not_after,
+		.csr_sha256 = view_of(issued->csr_sha256, 32),
 	};
 }
 
@@ -344,61 +345,40 @@ struct renewing {
 	struct issued issued;
 };
 
-/* The fingerprint of a certificate of the device other than the one that asks and the new one; "" if there is none. */
-static int find_older(struct connection *c, const struct renewing *r, struct view present, char ret[static FINGERPRINT_CHARS + 1])
+/* A renewal with another key that was asked for before and never used: it ends, so that there are two at most. */
+static int end_unused(struct connection *c, const struct renewing *r, const struct shown *shown)
 {
-	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_device_certificate_other, &s);
-	if (rc < 0)
-		return rc;
-	bind_text(s, 1, view_text(r->issued.device_id));
-	bind_text(s, 2, present);
-	bind_text(s, 3, view_text(r->issued.fingerprint));
-	rc = statement_step(s);
-	if (rc == 0 || !text_copy(column_view(s, 0), ret, FINGERPRINT_CHARS + 1))
-		ret[0] = '\0';
-	return rc < 0 ? rc : 0;
+	ROW(device_certificate, unused);
+	int rc = devices_successor(r->k->keyring, c, shown->device.id, shown->certificate.fingerprint, &unused);
+	if (rc == -FAULT_NOT_FOUND)
+		return 0;
+	if (rc == 0 && view_equal(unused.csr_sha256, view_of(r->issued.csr_sha256, 32)))
+		return fail(FAULT_AGAIN, "the same renewal was answered in the meantime");
+	return rc < 0 ? rc : devices_end_certificate(r->k, c, &shown->device, unused.fingerprint, r->m.request_id);
 }
 
-/* The certificate that asks stays good beside the new one, for the answer may be lost; older ones end here. */
-static int end_older(struct connection *c, const struct renewing *r, const struct shown *shown)
-{
-	char older[FINGERPRINT_CHARS + 1];
-	for (;;) {
-		STATEMENT s = NULL;
-		int rc = find_older(c, r, shown->certificate.fingerprint, older);
-		if (rc < 0 || !older[0])
-			return rc;
-		rc = statement_get(c, SQL_device_certificate_delete, &s);
-		if (rc < 0)
-			return rc;
-		bind_text(s, 1, view_text(older));
-		rc = statement_run(s);
-		if (rc == 0)
-			rc = record(r->k, c, "certificate.end", shown->user.id, view_text(older), shown->device.id,
-				    r->m.request_id);
-		if (rc < 0)
-			return rc;
-	}
-}
-
+/* The certificate that asks stays good until the new one is used, for the answer may be lost. */
 static int store_renewal(struct connection *c, void *arg)
 {
 	struct renewing *r = arg;
 	SHOWN shown = { .last_pull_at = 0 };
-	const struct row_device_certificate certificate = certificate_row(&r->issued);
+	struct row_device_certificate certificate = certificate_row(&r->issued);
 	int rc = devices_shown(r->k->keyring, c, r->m.fingerprint, now_seconds(), &shown);
+	certificate.replaces = shown.certificate.fingerprint;
+	if (rc == 0)
+		rc = end_unused(c, r, &shown);
 	if (rc == 0)
 		rc = devices_add_certificate(r->k->keyring, c, &certificate);
-	if (rc == 0)
-		rc = record(r->k, c, "certificate.issue", shown.user.id, certificate.fingerprint, shown.device.id,
-			    r->m.request_id);
-	return rc < 0 ? rc : end_older(c, r, &shown);
+	return rc < 0 ? rc : record(r->k, c, "certificate.issue", shown.user.id, certificate.fingerprint, shown.device.id,
+				    r->m.request_id);
 }
 
-static int renew(struct renewing *r, struct buf *csr, struct view *ret_user_id, struct shown *shown)
+/* Everything that is checked before the request is parsed. 1: the same request was answered before, and its answer,
+ * which may have been lost, is put again. */
+static int check_renewal(struct renewing *r, struct buf *csr, struct shown *shown, struct buf *answer)
 {
 	READER c = NULL;
+	ROW(device_certificate, successor);
 	int rc = db_read(r->k->db, &c);
 	if (rc == 0)
 		rc = devices_shown(r->k->keyring, c, r->m.fingerprint, now_seconds(), shown);
@@ -406,30 +386,51 @@ static int renew(struct renewing *r, struct buf *csr, struct view *ret_user_id, 
 		rc = decode_csr(r->m.csr, csr);
 	if (rc == 0)
 		rc = check_signature(&shown->certificate, buf_view(csr), r->m.signature);
-	*ret_user_id = shown->user.id;
+	if (rc == 0)
+		rc = digest_sha256(buf_view(csr), r->issued.csr_sha256);
+	if (rc < 0)
+		return rc;
 	text_copy(shown->device.id, r->issued.device_id, sizeof r->issued.device_id);
-	return rc;
+	rc = devices_successor(r->k->keyring, c, shown->device.id, shown->certificate.fingerprint, &successor);
+	if (rc == -FAULT_NOT_FOUND || (rc == 0 && !view_equal(successor.csr_sha256, view_of(r->issued.csr_sha256, 32))))
+		return 0;
+	if (rc == 0)
+		rc = put_answer(r->k->keyring, r->issued.device_id, successor.der, answer);
+	return rc < 0 ? rc : 1;
+}
+
+static int renew(struct renewing *r, struct buf *answer)
+{
+	PKEY key = NULL;
+	SHOWN shown = { .last_pull_at = 0 };
+	BUF csr = buf_new(CSR_MAX_BYTES);
+	int rc = csr ? check_renewal(r, csr, &shown, answer) : fail(FAULT_UNAVAILABLE, "no memory for a request");
+	if (rc == 0)
+		rc = devices_confirm(r->k, &shown, r->m.request_id);
+	else
+		return rc < 0 ? rc : 0;
+	if (rc == 0)
+		rc = open_csr(r->k, buf_view(csr), &key);
+	if (rc == 0)
+		rc = issue(r->k, key, shown.user.id, &r->issued);
+	if (rc == 0)
+		rc = db_write(r->k->db, store_renewal, r);
+	return rc < 0 ? rc : put_answer(r->k->keyring, r->issued.device_id, buf_view(r->issued.der), answer);
 }
 
 int answer_renew(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
 	struct renewing r = { .k = k };
-	SHOWN shown = { .last_pull_at = 0 };
-	PKEY key = NULL;
-	struct view user_id;
-	BUF csr = buf_new(CSR_MAX_BYTES);
-	int rc = csr ? read_renew(fields, &r.m) : fail(FAULT_UNAVAILABLE, "no memory for a request");
+	size_t start = buf_len(answer);
+	int rc = read_renew(fields, &r.m);
+	/* Lost a race against the same renewal: then its answer is this one's too. */
 	if (rc == 0)
-		rc = renew(&r, csr, &user_id, &shown);
-	if (rc == 0)
-		rc = open_csr(k, buf_view(csr), &key);
-	if (rc == 0)
-		rc = issue(k, key, user_id, &r.issued);
-	if (rc == 0)
-		rc = db_write(k->db, store_renewal, &r);
-	if (rc == 0)
-		rc = put_answer(k->keyring, r.issued.device_id, buf_view(r.issued.der), answer);
+		rc = -FAULT_AGAIN;
+	for (int try = 0; rc == -FAULT_AGAIN && try < TRIES; try++) {
+		buf_truncate(answer, start);
+		rc = renew(&r, answer);
+	}
 	buf_free(r.issued.der);
 	return rc;
 }

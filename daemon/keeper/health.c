@@ -114,10 +114,11 @@ int health_check_keyring(struct keeper *k)
 		return rc;
 	bind_text(s, 1, view_text(PROBE_NAME));
 	rc = statement_step(s);
+	if (rc == 0)
+		return fail(FAULT_TAMPERED, "the database %s was changed outside this service: its test value is gone, and its "
+			    "audit chain may be: restore a backup", db_path(k->db));
 	if (rc > 0)
 		rc = open_probe(k, column_view(s, 0));
-	else if (rc == 0)
-		rc = fail(FAULT_TAMPERED, "it is gone");
 	if (rc != -FAULT_TAMPERED)
 		return rc;
 	strcpy(why, fault_detail());

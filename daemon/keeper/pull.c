@@ -22,6 +22,8 @@ int answer_certificates(struct keeper *k, const struct caller *who, struct view 
 	if (rc == 0)
 		rc = devices_shown(k->keyring, c, m.fingerprint, now, &shown);
 	if (rc == 0)
+		rc = devices_confirm(k, &shown, m.request_id);
+	if (rc == 0)
 		rc = history_read(k->keyring, c, shown.user.id, now, k->config.deliver_signing, &history);
 	for (size_t i = 0; rc == 0 && i < history.count; i++)
 		if (history.at[i].delivered)
@@ -111,6 +113,8 @@ int answer_bundle(struct keeper *k, const struct caller *who, struct view fields
 		rc = db_read(k->db, &c);
 	if (rc == 0)
 		rc = devices_shown(k->keyring, c, m.fingerprint, now, &shown);
+	if (rc == 0)
+		rc = devices_confirm(k, &shown, m.request_id);
 	if (rc == 0)
 		rc = bundle_read(k, c, &shown, m.enveloped, now, &bundle);
 	if (rc == 0)

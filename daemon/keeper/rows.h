@@ -20,7 +20,8 @@ enum state { STATE_ACTIVE = 1, STATE_REVOKED = 2 };
 #define ROW_device(F) \
 	F(text, id) F(text, user_id) F(text, name) F(text, platform) F(number, state) F(number, enrolled_at)
 #define ROW_device_certificate(F) \
-	F(text, fingerprint) F(text, device_id) F(blob, der) F(number, issued_at) F(number, not_after)
+	F(text, fingerprint) F(text, device_id) F(blob, der) F(number, issued_at) F(number, not_after) \
+	F(text, replaces) F(blob, csr_sha256)
 #define ROW_enrolment(F) \
 	F(blob, token_sha256) F(text, id) F(text, user_id) F(text, name) F(text, platform) F(number, created_at) \
 	F(number, expires_at) F(number, spent_at) F(text, device_id) F(blob, csr_sha256)
