@@ -92,6 +92,8 @@ static int take_string(struct view *v, struct view *ret)
 			*v = view_of(v->p + i + 1, v->len - i - 1);
 			return 0;
 		}
+		if (v->p[i] < 0x20)
+			return fail(FAULT_MALFORMED_REQUEST, "not JSON: a control character in a string");
 		if (v->p[i] == '\\')
 			i++;
 	}
@@ -136,7 +138,10 @@ static int lift_one(struct view raw, unsigned number, struct buf *plain, struct 
 	int rc = unescape(raw, secrets);
 	if (rc < 0)
 		return rc;
-	buf_poke_u32(secrets, start, (uint32_t)(buf_len(secrets) - start - 4));
+	struct view secret = view_of(buf_data(secrets) + start + 4, buf_ok(secrets) ? buf_len(secrets) - start - 4 : 0);
+	if (!text_is_utf8(secret))
+		return fail(FAULT_MALFORMED_REQUEST, "the body is not UTF-8");
+	buf_poke_u32(secrets, start, (uint32_t)secret.len);
 	buf_printf(plain, "\"%u\"", number);
 	return 0;
 }

@@ -9,12 +9,12 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* The length of the well-formed sequence at p (RFC 3629 section 4), and its code point; 0 if there is none. */
-static size_t sequence(const uint8_t *p, size_t left, uint32_t *ret)
+size_t text_sequence(struct view v, uint32_t *ret)
 {
+	const uint8_t *p = v.p;
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t len = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
-	if (len == 0 || len > left)
+	if (len == 0 || len > v.len)
 		return 0;
 	uint32_t code = len == 1 ? p[0] : p[0] & (0x7fu >> len);
 	for (size_t i = 1; i < len; i++) {
@@ -28,11 +28,23 @@ static size_t sequence(const uint8_t *p, size_t left, uint32_t *ret)
 	return len;
 }
 
+bool text_is_utf8(struct view v)
+{
+	while (v.len > 0) {
+		uint32_t code;
+		size_t len = text_sequence(v, &code);
+		if (len == 0)
+			return false;
+		v = view_of(v.p + len, v.len - len);
+	}
+	return true;
+}
+
 bool text_is_clean(struct view v)
 {
 	while (v.len > 0) {
 		uint32_t code;
-		size_t len = sequence(v.p, v.len, &code);
+		size_t len = text_sequence(v, &code);
 		if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0))
 			return false;
 		v.p += len;

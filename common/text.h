@@ -9,6 +9,11 @@ enum {
 	TIME_TEXT = 20,  /* 2026-11-24T10:00:00Z */
 };
 
+/* The length of the well-formed UTF-8 sequence (RFC 3629 section 4) at the start of v, which is not empty, and its code
+ * point; 0 if there is none. */
+size_t text_sequence(struct view v, uint32_t *ret);
+/* True when v is well-formed UTF-8, control characters included. */
+bool text_is_utf8(struct view v);
 /* True when v is well-formed UTF-8 without control characters (C0, DEL, C1). */
 bool text_is_clean(struct view v);
 /* Copies v into ret (size bytes, ended). False if it does not fit or holds a NUL. */

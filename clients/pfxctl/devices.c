@@ -4,6 +4,7 @@
 #include "show.h"
 
 #include "../shared/trouble.h"
+#include "text.h"
 #include "json_lift.h"
 #include "protocol.h"
 

@@ -1,6 +1,8 @@
 /* Troubles and the disarming of text that comes from a server. Both clients. Writes to no file by itself. */
 #include "trouble.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,26 +65,6 @@ const char *trouble_code(void)
 	return code;
 }
 
-/* The length of the UTF-8 sequence (RFC 3629) at the start of v and its code point; 0 if there is none. */
-static size_t sequence(struct view v, uint32_t *ret)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint8_t first = v.p[0];
-	size_t len = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-	if (len == 0 || len > v.len)
-		return 0;
-	uint32_t point = len == 1 ? first : first & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if (v.p[i] >> 6 != 2)
-			return 0;
-		point = point << 6 | (v.p[i] & 0x3f);
-	}
-	if (point < least[len] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-		return 0;
-	*ret = point;
-	return len;
-}
-
 static bool is_harmless(uint32_t point)
 {
 	bool control = point < 0x20 || (point >= 0x7f && point < 0xa0);
@@ -95,23 +77,11 @@ void text_disarm(char *at)
 {
 	while (*at) {
 		uint32_t point = 0;
-		size_t len = sequence(view_text(at), &point);
+		size_t len = text_sequence(view_text(at), &point);
 		if (len == 0 || !is_harmless(point)) {
 			len = len ? len : 1;
 			memset(at, '?', len);
 		}
 		at += len;
 	}
-}
-
-bool text_is_utf8(struct view v)
-{
-	while (v.len > 0) {
-		uint32_t point;
-		size_t len = sequence(v, &point);
-		if (len == 0)
-			return false;
-		v = view_of(v.p + len, v.len - len);
-	}
-	return true;
 }

@@ -32,7 +32,5 @@ const char *trouble_code(void);
 /* Overwrites with '?' what could move a terminal's cursor or reorder its line: control characters, bytes that are
  * not UTF-8, and the marks that turn the direction of text. */
 void text_disarm(char *text);
-/* True for well-formed UTF-8, control characters included. */
-bool text_is_utf8(struct view v);
 
 #endif
