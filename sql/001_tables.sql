@@ -34,7 +34,8 @@ CREATE TABLE devices (
 	id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (id), name TEXT NOT NULL, platform TEXT NOT NULL,
 	state INTEGER NOT NULL, enrolled_at INTEGER NOT NULL, last_pull_at INTEGER NOT NULL, mac BLOB NOT NULL
 ) STRICT;
-CREATE INDEX devices_user ON devices (user_id);
+CREATE INDEX devices_user ON devices (user_id, enrolled_at, id);
+CREATE INDEX devices_order ON devices (enrolled_at, id);
 
 -- fingerprint: SHA-256 of the certificate in hex, as audit records have it. replaces: the one that it renews, until it
 -- is used for the first time; that one ends then. csr_sha256: of the request that it answers.

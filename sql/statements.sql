@@ -82,9 +82,13 @@ SELECT sha1 FROM removals WHERE user_id = $1 ORDER BY sha1;
 SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE id = $1;
 -- devices_of_user
 SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices
-WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+WHERE user_id = $1 AND (enrolled_at, id) > ($2, $3) ORDER BY enrolled_at, id LIMIT $4;
 -- devices_after
-SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE id > $1 ORDER BY id LIMIT $2;
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices
+WHERE (enrolled_at, id) > ($1, $2) ORDER BY enrolled_at, id LIMIT $3;
+-- device_active_of_user
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE user_id = $1 AND state = 1
+LIMIT 1;
 -- device_insert
 INSERT INTO devices (id, user_id, name, platform, state, enrolled_at, mac, last_pull_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 0);

@@ -5,6 +5,8 @@
 #include "fault.h"
 #include "seal.h"
 
+#include <stdio.h>
+
 void shown_done(struct shown *shown)
 {
 	row_device_certificate_done(&shown->certificate);
@@ -232,27 +234,23 @@ int devices_revoke(struct keeper *k, struct connection *c, const struct actor *a
 	return revoke(k, c, actor, &device);
 }
 
-/* One after the other from the start: revoking changes the row under a statement that is still open. */
+/* One after the other: revoking changes the row under a statement that is still open. */
 int devices_revoke_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view user_id)
 {
-	char after[UUID_TEXT + 1] = "";
 	for (;;) {
 		ROW(device, device);
 		STATEMENT s = NULL;
-		int rc = statement_get(c, SQL_devices_of_user, &s);
+		int rc = statement_get(c, SQL_device_active_of_user, &s);
 		if (rc < 0)
 			return rc;
 		bind_text(s, 1, user_id);
-		bind_text(s, 2, view_text(after));
-		bind_number(s, 3, 1);
 		rc = statement_step(s);
-		if (rc > 0)
-			rc = load_device(k->keyring, s, &device) < 0 ? -FAULT_TAMPERED : 1;
 		if (rc <= 0)
 			return rc;
+		rc = load_device(k->keyring, s, &device);
 		statement_done(s);
-		text_copy(device.id, after, sizeof after);
-		rc = device.state == STATE_ACTIVE ? revoke(k, c, actor, &device) : 0;
+		if (rc == 0)
+			rc = revoke(k, c, actor, &device);
 		if (rc < 0)
 			return rc;
 	}
@@ -274,21 +272,47 @@ static int put_facts(const struct keyring *keyring, struct connection *c, const 
 	return rc < 0 ? rc : put_device_facts(ret, &facts);
 }
 
-int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
-		     uint32_t limit, struct buf *ret, char ret_more[static UUID_TEXT + 1])
+/* A cursor is "seconds:id" of the last device of the page before. An empty one leaves the outputs at the beginning. */
+static int parse_cursor(struct view cursor, int64_t *ret_enrolled_at, struct view *ret_id)
 {
-	STATEMENT s = NULL;
-	uint32_t n = 0;
-	int rc = statement_get(c, user ? SQL_devices_of_user : SQL_devices_after, &s);
+	const uint8_t *colon = cursor.len ? memchr(cursor.p, ':', cursor.len) : NULL;
+	size_t digits = colon ? (size_t)(colon - cursor.p) : 0;
+	uint64_t seconds = 0;
+	*ret_id = colon ? view_of(colon + 1, cursor.len - digits - 1) : view_text(NULL);
+	if (cursor.len && (!colon || !number_parse(view_of(cursor.p, digits), INT64_MAX, &seconds) || !uuid_is_valid(*ret_id)))
+		return fail(FAULT_MALFORMED_REQUEST, "cursor is not one that this service gave");
+	if (cursor.len)
+		*ret_enrolled_at = (int64_t)seconds;
+	return 0;
+}
+
+static int query_page(struct connection *c, const struct row_user *user, struct view after, uint32_t limit,
+		      struct statement **ret)
+{
+	int64_t enrolled_at = INT64_MIN;
+	struct view id;
+	int n = 1, rc = parse_cursor(after, &enrolled_at, &id);
+	if (rc == 0)
+		rc = statement_get(c, user ? SQL_devices_of_user : SQL_devices_after, ret);
 	if (rc < 0)
 		return rc;
 	if (user)
-		bind_text(s, 1, user->id);
-	bind_text(s, user ? 2 : 1, after);
-	bind_number(s, user ? 3 : 2, (int64_t)limit + 1);
+		bind_text(*ret, n++, user->id);
+	bind_number(*ret, n++, enrolled_at);
+	bind_text(*ret, n++, id);
+	bind_number(*ret, n, (int64_t)limit + 1);
+	return 0;
+}
+
+int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
+		     uint32_t limit, struct buf *ret, char ret_more[static DEVICE_CURSOR_MAX])
+{
+	STATEMENT s = NULL;
+	char last[DEVICE_CURSOR_MAX] = "";
+	uint32_t n = 0;
+	int rc = query_page(c, user, after, limit, &s);
 	ret_more[0] = '\0';
-	char last[UUID_TEXT + 1] = "";
-	while ((rc = statement_step(s)) > 0) {
+	while (rc == 0 && (rc = statement_step(s)) > 0) {
 		ROW(device, device);
 		if (n++ == limit) {
 			strcpy(ret_more, last);
@@ -297,9 +321,9 @@ int devices_put_page(const struct keyring *keyring, struct connection *c, const 
 		rc = load_device(keyring, s, &device);
 		if (rc == 0)
 			rc = put_facts(keyring, c, &device, column_number(s, columns_device + 1), ret);
-		if (rc < 0)
-			return rc;
-		text_copy(device.id, last, sizeof last);
+		if (rc == 0)
+			snprintf(last, sizeof last, "%lld:%.*s", (long long)device.enrolled_at, (int)device.id.len,
+				 (const char *)device.id.p);
 	}
 	return rc;
 }

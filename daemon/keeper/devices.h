@@ -53,10 +53,11 @@ int devices_revoke(struct keeper *k, struct connection *c, const struct actor *a
 /* Every active device of the user. */
 int devices_revoke_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view user_id);
 
-/* Appends msg_device_facts of one device, or of a page of them, to ret; *ret_more has the last id when a page is full.
- * user NULL: of all users. */
+/* Appends msg_device_facts of a page of devices to ret, in the order of their enrolment; ret_more becomes where the next
+ * page begins, or "". after: what ret_more was, or empty; MALFORMED_REQUEST if it is neither. user NULL: of all users. */
+enum { DEVICE_CURSOR_MAX = 64 };
 int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
-		     uint32_t limit, struct buf *ret, char ret_more[static UUID_TEXT + 1]);
+		     uint32_t limit, struct buf *ret, char ret_more[static DEVICE_CURSOR_MAX]);
 
 /* Enrolments. find: UNAUTHORIZED if the token is unknown. */
 int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret, struct row_enrolment *ret);
