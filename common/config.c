@@ -13,20 +13,22 @@
 #include <string.h>
 #include <unistd.h>
 
-enum kind { KIND_TEXT, KIND_NUMBER };
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_CHOICE };
 
 static const struct key {
 	const char *section, *name, *text;
 	enum kind kind;
 	size_t offset;
-	uint32_t number, least, most;
-	const char *help;
+	uint32_t least, most;
+	const char *values, *help;
 } keys[] = {
-#define TEXT(s, n, v, h) { #s, #n, v, KIND_TEXT, offsetof(struct config, n), 0, 0, CONFIG_TEXT_MAX - 1, h },
-#define NUMBER(s, n, v, l, m, h) { #s, #n, #v, KIND_NUMBER, offsetof(struct config, n), v, l, m, h },
-	CONFIG_KEYS(TEXT, NUMBER)
+#define TEXT(s, n, v, h) { #s, #n, v, KIND_TEXT, offsetof(struct config, n), 0, CONFIG_TEXT_MAX - 1, NULL, h },
+#define NUMBER(s, n, v, l, m, h) { #s, #n, #v, KIND_NUMBER, offsetof(struct config, n), l, m, NULL, h },
+#define CHOICE(s, n, v, c, h) { #s, #n, v, KIND_CHOICE, offsetof(struct config, n), 0, 0, c, h },
+	CONFIG_KEYS(TEXT, NUMBER, CHOICE)
 #undef TEXT
 #undef NUMBER
+#undef CHOICE
 };
 enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
 
@@ -35,19 +37,46 @@ static void *field(struct config *c, const struct key *key)
 	return (char *)c + key->offset;
 }
 
-static int set(struct config *c, const struct key *key, const char *value)
+static int set_text(struct config *c, const struct key *key, const char *value)
+{
+	if (text_is_clean(view_text(value)) && text_copy(view_text(value), field(c, key), CONFIG_TEXT_MAX))
+		return 0;
+	return fail(FAULT_MALFORMED_REQUEST, "%s is longer than %u bytes or not text", key->name, key->most);
+}
+
+static int set_number(struct config *c, const struct key *key, const char *value)
 {
 	uint64_t number;
-	if (key->kind == KIND_TEXT) {
-		if (!text_is_clean(view_text(value)) || !text_copy(view_text(value), field(c, key), CONFIG_TEXT_MAX))
-			return fail(FAULT_MALFORMED_REQUEST, "%s is longer than %u bytes or not text", key->name, key->most);
-		return 0;
-	}
 	if (!number_parse(view_text(value), key->most, &number) || number < key->least)
 		return fail(FAULT_MALFORMED_REQUEST, "%s must be a whole number from %u to %u", key->name, key->least,
 			    key->most);
 	*(uint32_t *)field(c, key) = (uint32_t)number;
 	return 0;
+}
+
+static int set_choice(struct config *c, const struct key *key, const char *value)
+{
+	uint32_t number = 0;
+	for (const char *at = key->values; ; number++) {
+		size_t len = strcspn(at, "|");
+		if (view_equal(view_of(at, len), view_text(value)))
+			break;
+		if (!at[len])
+			return fail(FAULT_MALFORMED_REQUEST, "%s must be one of %s", key->name, key->values);
+		at += len + 1;
+	}
+	*(uint32_t *)field(c, key) = number;
+	return 0;
+}
+
+static int set(struct config *c, const struct key *key, const char *value)
+{
+	switch (key->kind) {
+	case KIND_TEXT: return set_text(c, key, value);
+	case KIND_NUMBER: return set_number(c, key, value);
+	case KIND_CHOICE: break;
+	}
+	return set_choice(c, key, value);
 }
 
 void config_init(struct config *c)
@@ -75,6 +104,7 @@ int config_set(struct config *c, const char *section, const char *name, const ch
 
 struct reading {
 	struct config *config;
+	FILE *file;
 	bool seen[KEY_COUNT];
 	int rc;
 };
@@ -96,12 +126,28 @@ static int on_pair(void *user, const char *section, const char *name, const char
 	return reading->rc == 0;
 }
 
+/* inih's reader. A line that is too long is given out as one that is neither section nor pair, so that it is an error. */
+static char *read_line(char *line, int size, void *user)
+{
+	struct reading *reading = user;
+	if (!fgets(line, size, reading->file))
+		return NULL;
+	if (strlen(line) <= CONFIG_LINE_MAX && (strchr(line, '\n') || feof(reading->file)))
+		return line;
+	for (int c = 0; c != '\n' && c != EOF;)
+		c = fgetc(reading->file);
+	if (reading->rc == 0)
+		reading->rc = fail(FAULT_MALFORMED_REQUEST, "the line is longer than %d characters", CONFIG_LINE_MAX);
+	return strcpy(line, "too long\n");
+}
+
 int config_read(struct config *c, const char *path)
 {
-	struct reading reading = { .config = c };
-	int line = ini_parse(path, on_pair, &reading);
-	if (line < 0)
+	struct reading reading = { .config = c, .file = fopen(path, "re") };
+	if (!reading.file)
 		return fail(FAULT_NOT_FOUND, "can not read the configuration %s", path);
+	int line = ini_parse_stream(read_line, &reading, on_pair, &reading);
+	fclose(reading.file);
 	if (line == 0)
 		return 0;
 	if (reading.rc == 0)
@@ -122,6 +168,8 @@ void config_print_sample(FILE *f)
 		fprintf(f, "# %s", key->help);
 		if (key->kind == KIND_NUMBER)
 			fprintf(f, " (%u to %u)", key->least, key->most);
+		if (key->kind == KIND_CHOICE)
+			fprintf(f, " (%s)", key->values);
 		fprintf(f, "\n#%s = %s\n", key->name, key->text);
 	}
 }
@@ -132,6 +180,8 @@ void config_print_manual(FILE *f)
 		fprintf(f, ".TP\n.B [%s] %s\n%s", key->section, key->name, key->help);
 		if (key->kind == KIND_NUMBER)
 			fprintf(f, " From %u to %u.", key->least, key->most);
+		if (key->kind == KIND_CHOICE)
+			fprintf(f, " One of %s.", key->values);
 		fprintf(f, " Default: %s.\n", key->text[0] ? key->text : "empty");
 	}
 }

@@ -9,11 +9,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_TEXT_MAX = 256 };
+enum {
+	CONFIG_TEXT_MAX = 160,
+	CONFIG_LINE_MAX = 198, /* characters of a line: libinih cuts longer ones, and would read the rest as another line */
+};
 
 /* kind     section  key                           default                     least  most   help
- * A text's least and most are its length; a choice's values stand where a number's bounds would. */
-#define CONFIG_KEYS(TEXT, NUMBER) \
+ * A choice has its values instead, separated by '|'; it is kept as the number of the value, 0 for the first. */
+#define CONFIG_KEYS(TEXT, NUMBER, CHOICE) \
 	TEXT(paths,    database,                   "/var/lib/pfxd/pfxd.db",      "The SQLite file.") \
 	TEXT(paths,    keyring,                    "",                           "The keyring file; empty: the systemd credential named keyring.") \
 	TEXT(paths,    tls_certificate,            "/etc/pfxd/tls/server.pem",   "The servers' TLS certificate with its chain, PEM.") \
@@ -32,7 +35,7 @@ enum { CONFIG_TEXT_MAX = 256 };
 	NUMBER(front,  keeper_seconds,             30, 1, 600,                   "How long a request may wait for the keeper before it is answered 503.") \
 	NUMBER(front,  failures_per_minute,        600, 1, 1000000,              "Refused tokens from one address before it gets 429.") \
 	NUMBER(keeper, poll_seconds,               14400, 1, 2592000,            "When a device is told to poll again, give or take a quarter.") \
-	NUMBER(keeper, deliver_signing,            1, 0, 1,                      "1: the newest identity that only signs is delivered; 0: none.") \
+	CHOICE(keeper, deliver_signing,            "newest", "newest|none",      "Which of the identities that only sign are delivered.") \
 	NUMBER(keeper, min_free_mib,               64, 0, 1048576,               "Below this much free disk the service is not ready for imports.") \
 	NUMBER(keeper, health_seconds,             5, 1, 3600,                   "How often the health checks run.") \
 	TEXT(keeper,   device_front_user,          "",                           "The user that may connect to the devices' socket; empty: the keeper's own.") \
@@ -46,14 +49,17 @@ enum { CONFIG_TEXT_MAX = 256 };
 
 #define CONFIG_TEXT_FIELD(section, name, value, help) char name[CONFIG_TEXT_MAX];
 #define CONFIG_NUMBER_FIELD(section, name, value, least, most, help) uint32_t name;
+#define CONFIG_CHOICE_FIELD(section, name, value, values, help) uint32_t name;
 struct config {
-	CONFIG_KEYS(CONFIG_TEXT_FIELD, CONFIG_NUMBER_FIELD)
+	CONFIG_KEYS(CONFIG_TEXT_FIELD, CONFIG_NUMBER_FIELD, CONFIG_CHOICE_FIELD)
 };
+
+enum deliver_signing { DELIVER_NEWEST, DELIVER_NONE };
 
 /* Sets every key to its default. */
 void config_init(struct config *c);
 /* Reads path over c. MALFORMED_REQUEST with a sentence that names file, line and key: unknown section or key, a value
- * out of bounds, a key given twice. NOT_FOUND if there is no such file. c is unspecified on failure. */
+ * out of bounds, a key given twice, a line over CONFIG_LINE_MAX. NOT_FOUND if there is no such file. c is unspecified on failure. */
 int config_read(struct config *c, const char *path);
 /* Sets one key from text, as the file would: for what the launcher writes and for tests. */
 int config_set(struct config *c, const char *section, const char *name, const char *value);

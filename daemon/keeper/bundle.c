@@ -65,7 +65,7 @@ int bundle_read(struct keeper *k, struct connection *c, const struct shown *show
 				.legacy = platform_is_legacy(shown->device.platform), .removed = buf_new(MIB) };
 	if (!ret->removed)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
-	int rc = history_read(k->keyring, c, shown->user.id, now, k->config.deliver_signing, &ret->history);
+	int rc = history_read(k->keyring, c, shown->user.id, now, k->config.deliver_signing == DELIVER_NEWEST, &ret->history);
 	return rc < 0 ? rc : read_removed(c, shown->user.id, ret->removed);
 }
 

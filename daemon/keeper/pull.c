@@ -24,7 +24,7 @@ int answer_certificates(struct keeper *k, const struct caller *who, struct view 
 	if (rc == 0)
 		rc = devices_confirm(k, &shown, m.request_id);
 	if (rc == 0)
-		rc = history_read(k->keyring, c, shown.user.id, now, k->config.deliver_signing, &history);
+		rc = history_read(k->keyring, c, shown.user.id, now, k->config.deliver_signing == DELIVER_NEWEST, &history);
 	for (size_t i = 0; rc == 0 && i < history.count; i++)
 		if (history.at[i].delivered)
 			rc = identity_put_facts(&history.at[i], list);
