@@ -180,8 +180,7 @@ int keyring_parse(struct view text_secret, struct keyring **ret)
 	for (unsigned line = 2; rc == 0 && text_secret.len > 0; line++)
 		if (!read_line(k, word(&text_secret, '\n')))
 			rc = fail(FAULT_MALFORMED_REQUEST, "line %u of the keyring is damaged", line);
-	if (rc == 0 && (!k->wrapping_count || !k->has_rows || !k->has_audit || !k->has_first_token || !k->ca_count ||
-			!k->signer.key))
+	if (rc == 0 && (!k->wrapping_count || !k->has_rows || !k->has_audit || !k->ca_count || !k->signer.key))
 		rc = fail(FAULT_MALFORMED_REQUEST, "the keyring is cut short: a key is missing");
 	if (rc == 0)
 		*ret = k;
@@ -266,7 +265,7 @@ const struct key256 *keyring_audit_key(const struct keyring *k)
 
 struct view keyring_first_token(const struct keyring *k)
 {
-	return view_of(k->first_token, sizeof k->first_token);
+	return view_of(k->first_token, k->has_first_token ? sizeof k->first_token : 0);
 }
 
 X509 *keyring_ca_certificate(const struct keyring *k, size_t i)

@@ -4,7 +4,8 @@
  *   wrap ID BASE64             256-bit wrapping key; ID is 8 hex digits. The first one wraps what is new
  *   rows BASE64                256-bit HMAC key of rows that carry authority
  *   audit BASE64               256-bit HMAC key of the audit chain
- *   first-token HEX            SHA-256 of the administrator's token that a new database starts with
+ *   first-token HEX            SHA-256 of the administrator's token that a new database starts with; may be taken out
+ *                              once there is another one, so that an emptied database lets nobody in
  *   ca BASE64 BASE64           enrolment CA: PKCS#8 and certificate, DER. The first one issues; all are trusted
  *   bundle-signer BASE64 BASE64
  */
@@ -41,6 +42,7 @@ const char *keyring_wrapping_id(const struct keyring *keyring);
 const struct key256 *keyring_wrapping_key(const struct keyring *keyring, struct view id);
 const struct key256 *keyring_rows_key(const struct keyring *keyring);
 const struct key256 *keyring_audit_key(const struct keyring *keyring);
+/* 32 bytes, or none. */
 struct view keyring_first_token(const struct keyring *keyring);
 
 /* CA number i, from 0; NULL past the last. Owned by the keyring. */

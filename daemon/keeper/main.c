@@ -22,6 +22,9 @@ static int fill_new(struct connection *c, void *arg)
 	char id[UUID_TEXT + 1];
 	const struct actor service = { .id = view_text("service") };
 	uuid_make(id);
+	if (keyring_first_token(k->keyring).len == 0)
+		return fail(FAULT_CONFLICT, "the database is empty, and the keyring has no first-token to begin one with: put the "
+			    "database or its backup where [paths] database says");
 	const struct row_token token = { .id = view_text(id), .token_sha256 = keyring_first_token(k->keyring),
 					 .name = view_text("first"), .role = view_text("admin"),
 					 .created_at = now_seconds() };
