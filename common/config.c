@@ -132,7 +132,7 @@ static char *read_line(char *line, int size, void *user)
 	struct reading *reading = user;
 	if (!fgets(line, size, reading->file))
 		return NULL;
-	if (strlen(line) <= CONFIG_LINE_MAX && (strchr(line, '\n') || feof(reading->file)))
+	if (strcspn(line, "\n") <= CONFIG_LINE_MAX && (strchr(line, '\n') || feof(reading->file)))
 		return line;
 	for (int c = 0; c != '\n' && c != EOF;)
 		c = fgetc(reading->file);

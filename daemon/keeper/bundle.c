@@ -13,29 +13,41 @@
 
 /* ---- which form ---- */
 
-/* The first versions that read PBES2 with SHA-256. A platform that is here but gives no version gets the form that
- * every version reads; one that is not here reads both. */
+/* The first versions that read PBES2 with SHA-256, by how people write the names, longer ones first. Where no version is
+ * given, one that had to change gets the form that every version of it reads. Others read both. */
 static const struct {
-	const char *name;
+	const char *prefix;
 	uint64_t modern_from;
-} platforms[] = { { "ios", 18 }, { "ipados", 18 }, { "macos", 15 }, { "android", 14 } };
+	bool legacy_without_version;
+} platforms[] = {
+	{ "legacy", UINT64_MAX, true },    { "iphone", 18, true },          { "ipados", 18, true },
+	{ "ipad", 18, true },              { "ios", 18, true },             { "macos", 15, true },
+	{ "mac os x", UINT64_MAX, true },  { "os x", UINT64_MAX, true },    { "osx", UINT64_MAX, true },
+	{ "mac", 15, true },               { "android", 14, true },         { "windows server", 2019, false },
+	{ "windows-server", 2019, false }, { "windows", 10, false },
+};
+
+/* The first number in v, or false if there is none. */
+static bool first_number(struct view v, uint64_t *ret)
+{
+	size_t start = 0, end;
+	while (start < v.len && (v.p[start] < '0' || v.p[start] > '9'))
+		start++;
+	for (end = start; end < v.len && v.p[end] >= '0' && v.p[end] <= '9'; end++)
+		;
+	return number_parse(view_of(v.p + start, end - start), 100000, ret);
+}
 
 bool platform_is_legacy(struct view platform)
 {
-	if (view_is(platform, "legacy"))
-		return true;
 	for (size_t i = 0; i < sizeof platforms / sizeof platforms[0]; i++) {
-		size_t len = strlen(platforms[i].name);
-		if (platform.len < len || strncasecmp((const char *)platform.p, platforms[i].name, len) != 0)
+		size_t len = strlen(platforms[i].prefix);
+		uint64_t version;
+		if (platform.len < len || strncasecmp((const char *)platform.p, platforms[i].prefix, len) != 0)
 			continue;
-		struct view version = view_of(platform.p + len, platform.len - len);
-		while (version.len > 0 && (version.p[0] == '-' || version.p[0] == ' '))
-			version = view_of(version.p + 1, version.len - 1);
-		size_t digits = 0;
-		while (digits < version.len && version.p[digits] >= '0' && version.p[digits] <= '9')
-			digits++;
-		uint64_t number;
-		return !number_parse(view_of(version.p, digits), 1000, &number) || number < platforms[i].modern_from;
+		if (!first_number(view_of(platform.p + len, platform.len - len), &version))
+			return platforms[i].legacy_without_version;
+		return version < platforms[i].modern_from;
 	}
 	return false;
 }

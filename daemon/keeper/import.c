@@ -184,6 +184,8 @@ static int each_identity(struct import *im, bool first)
 		if (rc == 0)
 			rc = seal_identity(im, &im->list[i], &m, password);
 	}
+	if (rc == 0 && im->count == 0)
+		rc = fail(FAULT_INTERNAL, "an opener's answer breaks the protocol: it holds no identity");
 	return rc;
 }
 

@@ -16,7 +16,6 @@ enum {
 	LIFE_REQUESTS = 900,   /* and after 1,000 requests */
 	TRIES = 4,             /* openers that are gone before they have read a request */
 	FIRST_PAUSE_MS = 20,
-	ANSWER_GRACE_MS = 2000,
 };
 
 struct opener {
@@ -230,13 +229,14 @@ static int exchange(struct pool *p, struct view token_id, struct buf *request, s
 {
 	struct opener o;
 	uint8_t verb = 0;
-	int64_t deadline_ms = clock_ms() + p->wait_ms;
-	int rc = take_place(p, deadline_ms);
+	int rc = take_place(p, clock_ms() + p->wait_ms);
 	if (rc < 0)
 		return rc;
+	/* Anew: a request is not blamed for the time that it waited for its turn. */
+	int64_t deadline_ms = clock_ms() + p->wait_ms;
 	rc = start(p, token_id, request, answer, deadline_ms, &o);
 	if (rc == 0) {
-		rc = frame_receive(o.fd, answer, FRAME_MAX_BYTES, deadline_ms + ANSWER_GRACE_MS, &verb, ret_fields);
+		rc = frame_receive(o.fd, answer, FRAME_MAX_BYTES, deadline_ms, &verb, ret_fields);
 		if (rc == 0 && verb != p->verb && verb != VERB_ERROR)
 			rc = fail(FAULT_BAD_FRAME, "an opener answered with the verb %s", verb_name(verb));
 		if (rc < 0)
