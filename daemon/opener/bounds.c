@@ -1,0 +1,162 @@
+/* Limits of an opener. Its signal handlers do nothing but write() and _exit(). */
+#include "bounds.h"
+
+#include "fault.h"
+#include "frame.h"
+#include "protocol.h"
+
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+enum { EXIT_LIMIT = 75 };
+
+/* For the handlers, which get no argument. */
+static int answer_fd = -1;
+static uint8_t too_expensive_frame[256];
+static size_t too_expensive_len;
+static volatile sig_atomic_t answer_pending; /* a request was read and nothing of its answer was written */
+
+static void on_limit(int number)
+{
+	(void)number;
+	if (answer_pending) {
+		ssize_t written = write(answer_fd, too_expensive_frame, too_expensive_len);
+		(void)written;
+	}
+	_exit(EXIT_LIMIT);
+}
+
+static void make_frame(void)
+{
+	const struct msg_error m = { .fault = FAULT_TOO_EXPENSIVE,
+				     .detail = view_text("opening this took longer than is allowed") };
+	BUF b = buf_new(sizeof too_expensive_frame);
+	if (!b)
+		_exit(EXIT_LIMIT);
+	frame_begin(b, VERB_ERROR);
+	put_error(b, &m);
+	buf_poke_u32(b, 0, (uint32_t)(buf_len(b) - 4));
+	too_expensive_len = buf_len(b);
+	memcpy(too_expensive_frame, buf_data(b), too_expensive_len);
+}
+
+static void must(int rc, const char *what)
+{
+	if (rc == 0)
+		return;
+	perror(what);
+	_exit(70);
+}
+
+static void set_limit(int what, rlim_t value, const char *name)
+{
+	struct rlimit old;
+	must(getrlimit((__rlimit_resource_t)what, &old), name);
+	if (value > old.rlim_max)
+		value = old.rlim_max;
+	const struct rlimit limit = { value, value };
+	must(setrlimit((__rlimit_resource_t)what, &limit), name);
+}
+
+void bounds_lock_in(int fd, unsigned life_cpu_seconds)
+{
+	const struct sigaction action = { .sa_handler = on_limit };
+	answer_fd = fd;
+	make_frame();
+	must(sigaction(SIGXCPU, &action, NULL), "SIGXCPU");
+	must(sigaction(SIGALRM, &action, NULL), "SIGALRM");
+	signal(SIGXFSZ, SIG_IGN); /* a log line to a plain file is lost; it is not worth a life */
+	set_limit(RLIMIT_NOFILE, (rlim_t)fd + 1, "RLIMIT_NOFILE"); /* poll() asks for at least one */
+	set_limit(RLIMIT_FSIZE, 0, "RLIMIT_FSIZE");
+	set_limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC"); /* root is not bound by it */
+	set_limit(RLIMIT_CPU, life_cpu_seconds, "RLIMIT_CPU");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	set_limit(RLIMIT_AS, MEMORY_MAX_BYTES, "RLIMIT_AS"); /* sanitizers take terabytes of addresses */
+#endif
+	/* Already as low as it goes is fine. */
+	if (setpriority(PRIO_PROCESS, 0, 10) < 0)
+		perror("pfxd-opener: nice");
+}
+
+static rlim_t cpu_used(void)
+{
+	struct rusage used;
+	getrusage(RUSAGE_SELF, &used);
+	return (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1;
+}
+
+static rlim_t cpu_hard(void)
+{
+	struct rlimit limit = { 0, 0 };
+	getrlimit(RLIMIT_CPU, &limit);
+	return limit.rlim_max;
+}
+
+bool bounds_allow(unsigned cpu_seconds)
+{
+	return cpu_used() + cpu_seconds < cpu_hard();
+}
+
+void bounds_begin(unsigned cpu_seconds)
+{
+	const struct rlimit limit = { cpu_used() + cpu_seconds, cpu_hard() };
+	unsigned wall = 3 * cpu_seconds > REQUEST_WALL_SECONDS ? 3 * cpu_seconds : REQUEST_WALL_SECONDS;
+	must(setrlimit(RLIMIT_CPU, &limit), "RLIMIT_CPU");
+	alarm(wall);
+	answer_pending = 1;
+}
+
+void bounds_answering(void)
+{
+	answer_pending = 0;
+}
+
+void bounds_end(void)
+{
+	answer_pending = 0;
+	alarm(0);
+}
+
+/* ---- memory ---- */
+
+static bool was_short;
+
+static void *watched_malloc(size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	void *p = malloc(size);
+	was_short |= !p && size > 0;
+	return p;
+}
+
+static void *watched_realloc(void *old, size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	void *p = realloc(old, size);
+	was_short |= !p && size > 0;
+	return p;
+}
+
+static void watched_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	free(p);
+}
+
+void memory_watch(void)
+{
+	CRYPTO_set_mem_functions(watched_malloc, watched_realloc, watched_free);
+}
+
+bool memory_was_short(void)
+{
+	return was_short;
+}
