@@ -1,0 +1,42 @@
+/* The connections of one listener, each with a moment at which it ends whatever it is doing: the HTTP library knows
+ * time limits for silence only, and a client that sends a byte a second is never silent. */
+#ifndef PFXD_DEADLINE_H
+#define PFXD_DEADLINE_H
+
+#include "limit.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum phase { PHASE_GREETING, PHASE_REQUEST, PHASE_IDLE };
+
+/* One connection. Owned by the table; valid from deadline_add() to deadline_remove(). */
+struct peer {
+	struct peer *next, *previous;
+	int fd;
+	enum phase phase;
+	int64_t deadline_ms;
+	struct address address;
+};
+
+struct deadlines;
+
+/* NULL without memory. */
+struct deadlines *deadline_table_new(void);
+/* The table must be empty. */
+void deadline_table_free(struct deadlines *d);
+
+/* Enters a connection, which ends in seconds unless deadline_set() moves that. NULL without memory. */
+struct peer *deadline_add(struct deadlines *d, int fd, struct address address, uint32_t seconds);
+void deadline_set(struct deadlines *d, struct peer *peer, enum phase phase, uint32_t seconds);
+/* Must be called before the descriptor is closed. */
+void deadline_remove(struct deadlines *d, struct peer *peer);
+
+unsigned deadline_count(struct deadlines *d);
+/* Shuts down every connection whose time is over. */
+void deadline_sweep(struct deadlines *d);
+/* For the end of the service: shuts down every connection that waits for its next request, and, when all is true,
+ * those too that have not sent their first. */
+void deadline_end_idle(struct deadlines *d, bool all);
+
+#endif

@@ -1,0 +1,246 @@
+/* pfxd-front: the HTTPS interface for devices, or the one for administrators with health. It holds no database and no
+ * key but its own for TLS, and decides nothing about who may have what. */
+#include "config.h"
+#include "fault.h"
+#include "frame.h"
+#include "harden.h"
+#include "health.h"
+#include "http.h"
+#include "log.h"
+#include "tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+
+enum { HEALTH_CONNECTIONS_MAX = 64, SWEEP_MS = 1000, DRAIN_STEP_MS = 50, GREETING_GRACE_MS = 2000 };
+
+struct front {
+	struct config config;
+	enum role role;
+	char keeper_path[CONFIG_TEXT_MAX + 32];
+	int signals;
+	struct http main, health;
+	bool ending;
+};
+
+/* ---- open what it needs ---- */
+
+/* Takes "--role ROLE" or "--role=ROLE" out of argv; the rest is config_start()'s. */
+static const char *take_role(int *argc, char **argv)
+{
+	static const char option[] = "--role";
+	const char *role = NULL;
+	int kept = 0;
+	for (int i = 0; i < *argc; i++) {
+		if (strncmp(argv[i], "--role=", strlen(option) + 1) == 0)
+			role = argv[i] + strlen(option) + 1;
+		else if (strcmp(argv[i], option) == 0 && i + 1 < *argc)
+			role = argv[++i];
+		else
+			argv[kept++] = argv[i];
+	}
+	argv[kept] = NULL;
+	*argc = kept;
+	return role;
+}
+
+static bool set_role(struct front *f, const char *role)
+{
+	const char *names[] = { [ROLE_DEVICE] = "device", [ROLE_ADMIN] = "admin" };
+	for (enum role i = ROLE_DEVICE; role && i <= ROLE_ADMIN; i++) {
+		if (strcmp(role, names[i]) != 0)
+			continue;
+		f->role = i;
+		snprintf(f->keeper_path, sizeof f->keeper_path, "%s/keeper-%s.sock", f->config.runtime, role);
+		return true;
+	}
+	fprintf(stderr, "pfxd-front: --role must be device or admin; try --help\n");
+	return false;
+}
+
+/* Before any thread is started: threads inherit what is blocked. */
+static int take_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* An inherited listening socket. What it accepts inherits TCP_NODELAY; and since several threads accept from it, none
+ * may block in that. */
+static int open_socket(const char *name, int *ret)
+{
+	const int on = 1;
+	int fd = inherited_socket(name);
+	if (fd < 0)
+		return fail(FAULT_UNAVAILABLE, "no listening socket named %s was passed (LISTEN_FDS, LISTEN_FDNAMES)",
+			    name);
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return fail(FAULT_UNAVAILABLE, "the socket %s: %s", name, strerror(errno));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	*ret = fd;
+	return 0;
+}
+
+static int open_all(struct front *f)
+{
+	f->signals = take_signals();
+	raise_descriptor_limit();
+	int rc = open_socket(f->role == ROLE_ADMIN ? "admin" : "device", &f->main.socket);
+	if (rc == 0 && f->role == ROLE_ADMIN)
+		rc = open_socket("health", &f->health.socket);
+	return rc < 0 ? rc : tls_start(f->config.tls_certificate, f->config.tls_key);
+}
+
+/* ---- serve ---- */
+
+static int start_health(struct front *f)
+{
+	struct http *h = &f->health;
+	h->config = &f->config;
+	h->role = ROLE_HEALTH;
+	h->threads = 1;
+	h->connections_max = HEALTH_CONNECTIONS_MAX;
+	h->metrics = f->main.metrics;
+	h->health = health_start(f->keeper_path);
+	return h->health ? http_start(h) : fail(FAULT_INTERNAL, "no thread for health");
+}
+
+static int start_all(struct front *f)
+{
+	struct http *h = &f->main;
+	h->config = &f->config;
+	h->role = f->role;
+	h->threads = f->config.threads;
+	h->connections_max = f->config.max_connections;
+	h->metrics = metrics_new();
+	h->work = work_start(f->keeper_path, f->config.workers);
+	h->imports = f->role == ROLE_ADMIN ? work_start(f->keeper_path, f->config.import_workers) : NULL;
+	if (!h->metrics || !h->work || (f->role == ROLE_ADMIN && !h->imports))
+		return fail(FAULT_INTERNAL, "no threads for requests");
+	int rc = http_start(h);
+	return rc == 0 && f->role == ROLE_ADMIN ? start_health(f) : rc;
+}
+
+static void reload(struct front *f)
+{
+	sd_notify(0, "RELOADING=1");
+	if (tls_reload(f->config.header_seconds) < 0)
+		log_line(LOG_LEVEL_ERROR, "the old TLS certificate stays: %s", fault_detail());
+	else
+		log_line(LOG_LEVEL_NOTICE, "the TLS certificate and its key were read again");
+	sd_notify(0, "READY=1");
+}
+
+/* Waits up to ms for a signal, and does what it asks for. */
+static void wait_for_signal(struct front *f, int ms)
+{
+	struct pollfd p = { .fd = f->signals, .events = POLLIN };
+	struct signalfd_siginfo signal;
+	if (poll(&p, 1, ms) <= 0 || read(f->signals, &signal, sizeof signal) != (ssize_t)sizeof signal)
+		return;
+	if (signal.ssi_signo == SIGHUP)
+		reload(f);
+	else
+		f->ending = true;
+}
+
+static void serve(struct front *f)
+{
+	bool ready = false;
+	while (!f->ending) {
+		if (!ready && health_keeper_answers(f->keeper_path)) {
+			ready = true;
+			sd_notify(0, "READY=1");
+			log_line(LOG_LEVEL_NOTICE, "ready");
+		}
+		wait_for_signal(f, ready ? SWEEP_MS : DRAIN_STEP_MS);
+		deadline_sweep(f->main.deadlines);
+		if (f->role == ROLE_ADMIN)
+			deadline_sweep(f->health.deadlines);
+	}
+}
+
+/* ---- end ---- */
+
+/* Answers what has begun, for as long as a request may take. */
+static void drain(struct front *f)
+{
+	int64_t begun_ms = clock_ms(), until_ms = begun_ms + (int64_t)f->config.request_seconds * 1000;
+	sd_notify(0, "STOPPING=1");
+	http_quiesce(&f->main);
+	if (f->role == ROLE_ADMIN)
+		http_quiesce(&f->health);
+	for (int64_t now; (now = clock_ms()) < until_ms; poll(NULL, 0, DRAIN_STEP_MS)) {
+		bool grace_over = now - begun_ms >= GREETING_GRACE_MS;
+		bool drained = http_is_drained(&f->main, grace_over);
+		if (f->role == ROLE_ADMIN)
+			drained &= http_is_drained(&f->health, grace_over);
+		if (drained)
+			return;
+	}
+	log_line(LOG_LEVEL_WARNING, "some requests did not end in time");
+}
+
+/* Frees everything; unless requests are stuck, because exit() would pull the libraries from under their threads. */
+static void stop_all(struct front *f)
+{
+	if (!http_stop(&f->main) || (f->role == ROLE_ADMIN && !http_stop(&f->health)))
+		_exit(EXIT_SUCCESS);
+	work_stop(f->main.work);
+	work_stop(f->main.imports);
+	health_stop(f->health.health);
+	metrics_free(f->main.metrics);
+	tls_end();
+}
+
+static int start_failed(void)
+{
+	log_line(LOG_LEVEL_ERROR, "can not start: %s", fault_detail());
+	return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	static struct front front;
+	harden_process();
+	const char *role = take_role(&argc, argv);
+	int status = config_start(&front.config, argc, argv,
+				  "the HTTPS interface, --role device for devices or --role admin for administrators");
+	if (status != 0)
+		return status - 1;
+	if (!set_role(&front, role))
+		return 2;
+
+	if (open_all(&front) < 0)
+		return start_failed();
+	harden_memory();
+	if (start_all(&front) < 0)
+		return start_failed();
+	serve(&front);
+	drain(&front);
+	stop_all(&front);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,37 @@
+/* TLS 1.2 and 1.3: the servers' certificate, which can be replaced while connections are open, and what a client shows
+ * of itself. Client certificates are asked for and never judged here: the keeper knows them by their fingerprint. */
+#ifndef PFXD_TLS_H
+#define PFXD_TLS_H
+
+#include "protocol.h"
+
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+
+enum { TLS_PAIR_MAX_BYTES = MIB, TLS_CLIENT_HANDSHAKE_MAX_BYTES = 64 * KIB };
+
+/* Reads certificate and key, and makes the key for session tickets. At the start of the process, before any thread.
+ * MALFORMED_REQUEST with a sentence: unreadable, or the two do not belong together. One that has expired
+ * is only warned of. certificate and key (paths) are kept. */
+int tls_start(const char *certificate, const char *key);
+
+/* Reads them again. On failure, and also when the certificate has expired, the old pair stays. handshake_seconds: an
+ * old pair may be in use that long after it was replaced. */
+int tls_reload(uint32_t handshake_seconds);
+
+void tls_end(void);
+
+/* The pair for one handshake, as MHD_OPTION_HTTPS_CERT_CALLBACK wants it. */
+int tls_pick(gnutls_session_t session, const gnutls_datum_t *issuers, int issuer_count,
+	     const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **ret_chain,
+	     unsigned *ret_chain_len, gnutls_privkey_t *ret_key);
+
+/* Sets a new session up: session tickets, and whether the client is asked for a certificate. */
+void tls_greet(gnutls_session_t session, bool ask_for_certificate);
+
+/* SHA-256 of the certificate that the client has shown and proven to own. False if it has shown none. */
+bool tls_fingerprint(gnutls_session_t session, uint8_t ret[static FINGERPRINT_BYTES]);
+
+#endif
