@@ -1,0 +1,332 @@
+/* pfxd: starts the rooms without systemd, to try the service out and for containers. It has no key, reads nothing from
+ * outside, and is the parent of every room: when it dies they die. */
+#include "dev.h"
+#include "fault.h"
+#include "frame.h"
+#include "harden.h"
+#include "log.h"
+#include "ready.h"
+#include "rooms.h"
+#include "sockets.h"
+#include "text.h"
+#include "version.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+enum {
+	BASE_PORT_DEFAULT = 8443,
+	START_MAX_MS = 60000,
+	ASK_EVERY_MS = 100,
+	FRONTS_END_MS = 30000,  /* all three count from the signal */
+	KEEPER_END_MS = 36000,
+	ALL_END_MS = 40000,
+};
+
+enum stage { STAGE_STARTING, STAGE_SERVING, STAGE_END_FRONTS, STAGE_END_KEEPER, STAGE_END_OPENERS, STAGE_OVER };
+
+struct launcher {
+	struct rooms rooms;
+	struct ports ports;
+	char dir[PATH_MAX];    /* that it works in */
+	char folder[PATH_MAX]; /* that this program is in */
+	int lock, signals;
+	enum stage stage;
+	int64_t started_ms, ask_at_ms, end_asked_ms;
+	int status; /* to end with */
+};
+
+/* ---- the command line ---- */
+
+static void usage(void)
+{
+	printf("pfxd: starts the service in one folder, without systemd\n\n"
+	       "usage: pfxd --dev DIR [--base-port N]\n"
+	       "  --dev DIR       work in DIR, which is made on first use\n"
+	       "  --base-port N   devices at N, administrators at N+1, health at N+2 (default %d)\n"
+	       "  --version       print the version and end\n"
+	       "  --help          print this and end\n\n"
+	       "It listens on 127.0.0.1, prints one line when all of it answers, and ends on SIGTERM or Ctrl-C.\n"
+	       "DIR then holds ca.pem for --cacert, admin.token with the first token, and pfxctl.conf.\n",
+	       BASE_PORT_DEFAULT);
+}
+
+static bool set_ports(struct ports *ports, const char *text)
+{
+	uint64_t base;
+	if (!number_parse(view_text(text), 65533, &base) || base == 0) {
+		fprintf(stderr, "pfxd: --base-port must be a number from 1 to 65533\n");
+		return false;
+	}
+	*ports = (struct ports){ .device = (int)base, .admin = (int)base + 1, .health = (int)base + 2 };
+	return true;
+}
+
+/* Returns 0 to go on, or an exit status + 1 to end with. */
+static int read_options(int argc, char **argv, struct ports *ports, const char **ret_dir)
+{
+	static const struct option options[] = {
+		{ "dev", required_argument, NULL, 'd' },
+		{ "base-port", required_argument, NULL, 'p' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	*ports = (struct ports){ BASE_PORT_DEFAULT, BASE_PORT_DEFAULT + 1, BASE_PORT_DEFAULT + 2 };
+	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (option) {
+		case 'd': *ret_dir = optarg; break;
+		case 'p':
+			if (!set_ports(ports, optarg))
+				return 2 + 1;
+			break;
+		case 'v': printf("pfxd %s\n", PFXD_VERSION); return EXIT_SUCCESS + 1;
+		case 'h': usage(); return EXIT_SUCCESS + 1;
+		default: fprintf(stderr, "pfxd: try --help\n"); return 2 + 1;
+		}
+	}
+	if (*ret_dir && optind == argc)
+		return 0;
+	fprintf(stderr, "pfxd: usage: pfxd --dev DIR [--base-port N]; try --help\n");
+	return 2 + 1;
+}
+
+/* ---- open what it needs ---- */
+
+/* Beside this program, where `make` puts them all; or, once installed, the rooms in lib/pfxd next to bin. */
+static int find_programs(struct launcher *l)
+{
+	char self[PATH_MAX], keeper[PATH_MAX + 16];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (len < 0)
+		return fail(FAULT_INTERNAL, "can not find where this program is: %s", strerror(errno));
+	self[len] = '\0';
+	snprintf(l->folder, sizeof l->folder, "%s", dirname(self));
+	snprintf(keeper, sizeof keeper, "%s/pfxd-keeper", l->folder);
+	bool beside = access(keeper, X_OK) == 0;
+	snprintf(l->rooms.programs, sizeof l->rooms.programs, "%s%s", l->folder, beside ? "" : "/../lib/pfxd");
+	return 0;
+}
+
+static int open_sockets(struct launcher *l)
+{
+	struct rooms *r = &l->rooms;
+	const struct { int *fd, port; } ports[] = {
+		{ &r->device, l->ports.device }, { &r->admin, l->ports.admin }, { &r->health, l->ports.health },
+	};
+	const struct { int *fd; const char *path; } paths[] = {
+		{ &r->keeper_device, "run/keeper-device.sock" }, { &r->keeper_admin, "run/keeper-admin.sock" },
+		{ &r->gate[OPENER_PFX].socket, "run/opener-pfx.sock" },
+		{ &r->gate[OPENER_CSR].socket, "run/opener-csr.sock" },
+	};
+	for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
+		if ((*ports[i].fd = listen_on_port(ports[i].port)) < 0)
+			return *ports[i].fd;
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+		if ((*paths[i].fd = listen_on_path(paths[i].path)) < 0)
+			return *paths[i].fd;
+	r->notify = open_notify_socket(r->notify_name, sizeof r->notify_name);
+	return r->notify < 0 ? r->notify : 0;
+}
+
+static int take_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int open_all(struct launcher *l, const char *dir)
+{
+	int rc = find_programs(l);
+	if (rc == 0)
+		rc = l->lock = dev_open(dir, l->folder, &l->ports);
+	if (rc < 0)
+		return rc;
+	if (!getcwd(l->dir, sizeof l->dir))
+		return fail(FAULT_INTERNAL, "can not tell the path of %s: %s", dir, strerror(errno));
+	l->signals = take_signals();
+	return open_sockets(l);
+}
+
+/* ---- stages ---- */
+
+static void end_with(struct launcher *l, int status)
+{
+	l->status = status;
+	l->stage = STAGE_END_FRONTS;
+	l->end_asked_ms = clock_ms();
+	room_signal(&l->rooms, ROOM_DEVICE_FRONT, SIGTERM);
+	room_signal(&l->rooms, ROOM_ADMIN_FRONT, SIGTERM);
+}
+
+static bool all_ready(const struct rooms *r)
+{
+	for (enum room_id id = 0; id < ROOM_COUNT; id++)
+		if (!r->room[id].ready)
+			return false;
+	return true;
+}
+
+static void tell_ready(const struct launcher *l)
+{
+	printf("pfxd: ready: devices https://localhost:%d, administrators https://localhost:%d, "
+	       "health http://127.0.0.1:%d (%s)\n", l->ports.device, l->ports.admin, l->ports.health, l->dir);
+	fflush(stdout);
+}
+
+static void check_start(struct launcher *l)
+{
+	int64_t now = clock_ms();
+	bool late = now - l->started_ms > START_MAX_MS;
+	bool ready = all_ready(&l->rooms);
+	if (ready && now >= l->ask_at_ms) {
+		l->ask_at_ms = now + ASK_EVERY_MS;
+		if (ready_for_all(l->ports.health)) {
+			l->stage = STAGE_SERVING;
+			tell_ready(l);
+			return;
+		}
+	}
+	if (!late)
+		return;
+	log_line(LOG_LEVEL_ERROR, "not ready after %d seconds: %s", START_MAX_MS / 1000,
+		 ready ? fault_detail() : "a room does not say that it is ready");
+	end_with(l, EXIT_FAILURE);
+}
+
+/* Goes from one stage of the end to the next, when what it waits for is gone or its time is over. */
+static void check_end(struct launcher *l)
+{
+	struct rooms *r = &l->rooms;
+	int64_t waited = clock_ms() - l->end_asked_ms;
+	bool fronts_gone = r->room[ROOM_DEVICE_FRONT].pid <= 0 && r->room[ROOM_ADMIN_FRONT].pid <= 0;
+	if (l->stage == STAGE_END_FRONTS && (fronts_gone || waited > FRONTS_END_MS)) {
+		l->stage = STAGE_END_KEEPER;
+		room_signal(r, ROOM_KEEPER, SIGTERM);
+	}
+	if (l->stage == STAGE_END_KEEPER && (r->room[ROOM_KEEPER].pid <= 0 || waited > KEEPER_END_MS)) {
+		l->stage = STAGE_END_OPENERS;
+		openers_signal(r, SIGTERM);
+	}
+	bool all_gone = fronts_gone && r->room[ROOM_KEEPER].pid <= 0 && openers_are_gone(r);
+	if ((l->stage == STAGE_END_OPENERS && all_gone) || waited > ALL_END_MS)
+		l->stage = STAGE_OVER;
+}
+
+/* ---- events ---- */
+
+static void on_children(struct launcher *l)
+{
+	enum room_id id;
+	int status;
+	if (!rooms_reap(&l->rooms, &id, &status) || l->stage > STAGE_SERVING)
+		return;
+	const struct room *room = &l->rooms.room[id];
+	if (l->stage == STAGE_STARTING) {
+		log_line(LOG_LEVEL_ERROR, "%s could not start: it %s", room->title, how_it_ended(status));
+		end_with(l, EXIT_FAILURE);
+		return;
+	}
+	log_line(LOG_LEVEL_WARNING, "%s %s; it is started again in %lld ms", room->title, how_it_ended(status),
+		 (long long)room->pause_ms);
+}
+
+static void on_signal(struct launcher *l)
+{
+	struct signalfd_siginfo signal;
+	while (read(l->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) {
+		if (signal.ssi_signo == SIGCHLD)
+			continue;
+		if (l->stage <= STAGE_SERVING)
+			end_with(l, EXIT_SUCCESS);
+		else
+			l->stage = STAGE_OVER; /* who asks twice does not want to wait */
+	}
+	on_children(l);
+}
+
+static void on_notify(struct launcher *l)
+{
+	pid_t sender;
+	if (!ready_message(l->rooms.notify, &sender))
+		return;
+	for (enum room_id id = 0; id < ROOM_COUNT; id++)
+		if (l->rooms.room[id].pid == sender)
+			l->rooms.room[id].ready = true;
+}
+
+static void wait_for_events(struct launcher *l, int ms)
+{
+	struct rooms *r = &l->rooms;
+	struct pollfd p[2 + OPENER_KINDS] = {
+		{ .fd = l->signals, .events = POLLIN }, { .fd = r->notify, .events = POLLIN },
+	};
+	/* At its limit a gate is not looked at: who connects there waits, and a full house costs nothing. */
+	for (enum opener_kind kind = 0; kind < OPENER_KINDS; kind++) {
+		p[2 + kind].fd = opener_has_place(&r->gate[kind]) ? r->gate[kind].socket : -1;
+		p[2 + kind].events = POLLIN;
+	}
+	if (poll(p, 2 + OPENER_KINDS, ms) <= 0)
+		return;
+	if (p[0].revents)
+		on_signal(l);
+	if (p[1].revents)
+		on_notify(l);
+	for (enum opener_kind kind = 0; kind < OPENER_KINDS; kind++)
+		if (p[2 + kind].revents)
+			opener_start(r, kind);
+}
+
+static void run(struct launcher *l)
+{
+	while (l->stage != STAGE_OVER) {
+		int ms = -1;
+		if (l->stage == STAGE_SERVING)
+			ms = rooms_restart_due(&l->rooms);
+		else
+			ms = ASK_EVERY_MS;
+		wait_for_events(l, ms);
+		if (l->stage == STAGE_STARTING)
+			check_start(l);
+		else if (l->stage > STAGE_SERVING)
+			check_end(l);
+	}
+	for (enum room_id id = 0; id < ROOM_COUNT; id++)
+		room_signal(&l->rooms, id, SIGKILL);
+	openers_signal(&l->rooms, SIGKILL);
+}
+
+int main(int argc, char **argv)
+{
+	static struct launcher l;
+	const char *dir = NULL;
+	harden_process();
+	log_init("pfxd", LOG_LEVEL_INFO, true);
+	int status = read_options(argc, argv, &l.ports, &dir);
+	if (status != 0)
+		return status - 1;
+
+	int rc = open_all(&l, dir);
+	for (enum room_id id = 0; rc == 0 && id < ROOM_COUNT; id++)
+		rc = room_start(&l.rooms, id);
+	if (rc < 0) {
+		fprintf(stderr, "pfxd: %s\n", fault_detail());
+		return EXIT_FAILURE;
+	}
+	l.started_ms = clock_ms();
+	run(&l);
+	return l.status;
+}
