@@ -18,6 +18,14 @@ static void open_locale(void)
 	unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
 }
 
+/* The small letter of a capital one. Only where that capital is the small one's own: the Kelvin sign and the dotted I
+ * have k and i for small letters, and would make two people one. */
+static wchar_t small(wchar_t w)
+{
+	wchar_t lower = (wchar_t)towlower((wint_t)w);
+	return (wchar_t)towupper((wint_t)lower) == w ? lower : w;
+}
+
 /* A name in one case, by the simple mapping of each character. ret has FOLDED_MAX_BYTES + 1. */
 static int fold(struct view upn, char *ret)
 {
@@ -34,7 +42,7 @@ static int fold(struct view upn, char *ret)
 	while (text[at]) {
 		wchar_t w;
 		size_t n = mbrtowc(&w, text + at, sizeof text - at, &in);
-		size_t m = n > 0 && n <= 4 ? wcrtomb(ret + len, (wchar_t)towlower((wint_t)w), &out) : (size_t)-1;
+		size_t m = n > 0 && n <= 4 ? wcrtomb(ret + len, small(w), &out) : (size_t)-1;
 		if (m == (size_t)-1)
 			break;
 		at += n;
