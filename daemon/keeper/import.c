@@ -70,6 +70,21 @@ static int make_passwords(struct buf *ret_secret)
 	return buf_ok(ret_secret) ? 0 : fail(FAULT_UNAVAILABLE, "no memory for passwords");
 }
 
+/* Goes through the lists once, so that nobody meets a broken one later: front reads the warnings, and the chain is
+ * stored whether or not an identity refers to it. */
+static bool lists_are_whole(const struct msg_opened_pfx *opened)
+{
+	struct msg_opened_certificate certificate;
+	struct msg_warning warning;
+	for (struct view rest = opened->chain; rest.len > 0;)
+		if (get_opened_certificate(&rest, &certificate) < 0)
+			return false;
+	for (struct view rest = opened->warnings; rest.len > 0;)
+		if (get_warning(&rest, &warning) < 0)
+			return false;
+	return true;
+}
+
 static int open_pfx(struct import *im, struct buf *opened)
 {
 	BUF request = buf_new(PFX_MAX_BYTES + 64 * KIB);
@@ -84,7 +99,7 @@ static int open_pfx(struct import *im, struct buf *opened)
 	int rc = put_open_pfx(request, &message);
 	if (rc == 0)
 		rc = openers_pfx(im->k->openers, im->who->token.id, request, opened, &fields);
-	if (rc == 0 && (rc = read_opened_pfx(fields, &im->opened)) < 0)
+	if (rc == 0 && (read_opened_pfx(fields, &im->opened) < 0 || !lists_are_whole(&im->opened)))
 		rc = fail(FAULT_INTERNAL, "an opener's answer breaks the protocol");
 	return rc;
 }
@@ -411,16 +426,6 @@ static int put_warnings(const struct import *im, struct buf *ret)
 	return 0;
 }
 
-/* The opener's warnings must be readable, for front will read them. */
-static int check_warnings(struct view warnings)
-{
-	struct msg_warning m;
-	while (warnings.len > 0)
-		if (get_warning(&warnings, &m) < 0)
-			return fail(FAULT_INTERNAL, "an opener's warnings break the protocol");
-	return 0;
-}
-
 static int import(struct import *im, struct buf *answer)
 {
 	BUF passwords_secret = buf_new(PFX_IDENTITIES_MAX * PKCS12_PASSWORD_CHARS);
@@ -434,8 +439,6 @@ static int import(struct import *im, struct buf *answer)
 	im->passwords_secret = buf_view(passwords_secret);
 	if (rc == 0)
 		rc = open_pfx(im, opened);
-	if (rc == 0)
-		rc = check_warnings(im->opened.warnings);
 	if (rc == 0)
 		rc = seal_and_store(im);
 	if (rc == 0)

@@ -213,38 +213,43 @@ static int died(struct pool *p, int rc)
 	       fail(FAULT_MALFORMED_CSR, "the process that opened this request did not survive it");
 }
 
-static int said_error(struct view fields)
+static int said_error(const struct msg_error *error)
 {
+	bool allowed = fault_status(-error->fault) == 422 || error->fault == FAULT_MALFORMED_REQUEST ||
+		       error->fault == FAULT_UNAVAILABLE;
+	return fail(allowed ? (enum fault)error->fault : FAULT_INTERNAL, "%.*s", (int)error->detail.len,
+		    (const char *)error->detail.p);
+}
+
+/* Waits for the answer to a request that was read. The connection is kept if there is one that can be understood. */
+static int finish(struct pool *p, const struct opener *o, struct buf *answer, int64_t deadline_ms, struct view *ret_fields)
+{
+	uint8_t verb = 0;
 	struct msg_error error;
-	int rc = read_error(fields, &error);
-	if (rc < 0)
-		return rc;
-	bool allowed = fault_status(-error.fault) == 422 || error.fault == FAULT_MALFORMED_REQUEST ||
-		       error.fault == FAULT_UNAVAILABLE;
-	return fail(allowed ? (enum fault)error.fault : FAULT_INTERNAL, "%.*s", (int)error.detail.len,
-		    (const char *)error.detail.p);
+	int rc = frame_receive(o->fd, answer, FRAME_MAX_BYTES, deadline_ms, &verb, ret_fields);
+	if (rc == 0 && verb == VERB_ERROR)
+		rc = read_error(*ret_fields, &error);
+	else if (rc == 0 && verb != p->verb)
+		rc = fail(FAULT_BAD_FRAME, "an opener answered with the verb %s", verb_name(verb));
+	if (rc < 0) {
+		close(o->fd);
+		return died(p, rc);
+	}
+	keep(p, o);
+	return verb == VERB_ERROR ? said_error(&error) : 0;
 }
 
 static int exchange(struct pool *p, struct view token_id, struct buf *request, struct buf *answer, struct view *ret_fields)
 {
 	struct opener o;
-	uint8_t verb = 0;
 	int rc = take_place(p, clock_ms() + p->wait_ms);
 	if (rc < 0)
 		return rc;
 	/* Anew: a request is not blamed for the time that it waited for its turn. */
 	int64_t deadline_ms = clock_ms() + p->wait_ms;
 	rc = start(p, token_id, request, answer, deadline_ms, &o);
-	if (rc == 0) {
-		rc = frame_receive(o.fd, answer, FRAME_MAX_BYTES, deadline_ms, &verb, ret_fields);
-		if (rc == 0 && verb != p->verb && verb != VERB_ERROR)
-			rc = fail(FAULT_BAD_FRAME, "an opener answered with the verb %s", verb_name(verb));
-		if (rc < 0)
-			close(o.fd);
-		else
-			keep(p, &o);
-		rc = rc < 0 ? died(p, rc) : verb == VERB_ERROR ? said_error(*ret_fields) : 0;
-	}
+	if (rc == 0)
+		rc = finish(p, &o, answer, deadline_ms, ret_fields);
 	if (p->one_token)
 		keep_spare(p);
 	give_place_back(p);
