@@ -153,8 +153,8 @@ static int answer(struct opener *o, uint8_t verb, struct view fields)
 	return fail(FAULT_BAD_FRAME, "the verb %s (%u) is not for this opener", verb_name(verb), verb);
 }
 
-/* An error of OpenSSL's without memory looks like one of the input. */
-static void put_fault(struct opener *o, int rc)
+/* Puts the error, and returns the one that was put: one of OpenSSL's without memory looks like one of the input. */
+static int put_fault(struct opener *o, int rc)
 {
 	if (memory_was_short())
 		rc = fail(FAULT_TOO_EXPENSIVE, "opening this took more memory than is allowed");
@@ -163,6 +163,7 @@ static void put_fault(struct opener *o, int rc)
 		m.detail = view_text("");
 	frame_begin(o->answer_secret, VERB_ERROR);
 	put_error(o->answer_secret, &m);
+	return rc;
 }
 
 static int send_started(int fd)
@@ -189,14 +190,16 @@ static int serve(struct opener *o)
 	rc = answer(o, verb, fields);
 	if (rc == -FAULT_BAD_FRAME)
 		return rc;
-	if (rc < 0)
-		put_fault(o, rc);
+	int told = rc < 0 ? put_fault(o, rc) : 0;
 	bounds_answering();
 	rc = frame_send(o->fd, o->answer_secret, clock_ms() + FRAME_TIMEOUT_MS);
 	bounds_end();
 	ERR_clear_error();
 	buf_reset(o->request_secret);
 	buf_reset(o->answer_secret);
+	/* Memory that ran out may be in pieces: the next request gets a fresh process. */
+	if (rc == 0 && told == -FAULT_TOO_EXPENSIVE)
+		rc = fail(FAULT_CLOSED, "the last request was too expensive");
 	return rc;
 }
 
