@@ -126,7 +126,8 @@ static int on_pair(void *user, const char *section, const char *name, const char
 	return reading->rc == 0;
 }
 
-/* inih's reader. A line that is too long is given out as one that is neither section nor pair, so that it is an error. */
+/* inih's reader. A line that is too long is given out as one that is neither section nor pair, so that it is an error.
+ * */
 static char *read_line(char *line, int size, void *user)
 {
 	struct reading *reading = user;

@@ -45,7 +45,8 @@ int base64_decode(struct view text, struct buf *ret)
 		explicit_bzero(three, sizeof three);
 	}
 	if (digits % 4)
-		return fail(FAULT_MALFORMED_REQUEST, "not base64: %u characters are missing at the end", 4 - digits % 4);
+		return fail(FAULT_MALFORMED_REQUEST, "not base64: %u characters are missing at the end",
+			    4 - digits % 4);
 	return buf_ok(ret) ? 0 : fail(FAULT_TOO_LARGE, "the decoded bytes are too many");
 }
 

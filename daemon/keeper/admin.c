@@ -27,7 +27,8 @@ int answer_history(struct keeper *k, const struct caller *who, struct view field
 		rc = history_read(k->keyring, c, user.id, now_seconds(), true, &history);
 	/* An importer sees what it imported. */
 	if (rc == 0)
-		rc = history_put_facts(&history, role_of(who->token.role) == ROLE_IMPORTER ? who->token.id : view_text(NULL),
+		rc = history_put_facts(&history, role_of(who->token.role) == ROLE_IMPORTER ? who->token.id :
+				       view_text(NULL),
 				       list);
 	const struct msg_identities message = { buf_view(list) };
 	return rc < 0 ? rc : put_identities(answer, &message);
@@ -242,7 +243,8 @@ struct act {
 	struct buf *answer;
 };
 
-static int forget_identity(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_identity *row)
+static int forget_identity(struct keeper *k, struct connection *c, const struct actor *actor,
+			   const struct row_identity *row)
 {
 	STATEMENT delete = NULL;
 	STATEMENT remember = NULL;
@@ -376,7 +378,8 @@ int answer_add_enrolment(struct keeper *k, const struct caller *who, struct view
 {
 	struct act a = { .k = k, .actor = &who->actor };
 	BUF token_secret = buf_new(TOKEN_CHARS);
-	int rc = token_secret ? read_enrolment(fields, &a.m.enrolment) : fail(FAULT_UNAVAILABLE, "no memory for a token");
+	int rc = token_secret ? read_enrolment(fields, &a.m.enrolment) : fail(FAULT_UNAVAILABLE,
+									      "no memory for a token");
 	if (rc == 0)
 		rc = token_make(token_secret, a.token_sha256);
 	if (rc < 0)

@@ -48,7 +48,8 @@ static int head_read(const struct keyring *keyring, struct connection *c, struct
 	memcpy(ret->chain, chain.p, sizeof ret->chain);
 	rc = head_mac(keyring, ret, mac);
 	if (rc == 0 && !view_equal_secret(column_view(s, 2), view_of(mac, sizeof mac)))
-		rc = fail(FAULT_TAMPERED, "the head of the audit chain was changed, or was not written under this keyring");
+		rc = fail(FAULT_TAMPERED,
+			  "the head of the audit chain was changed, or was not written under this keyring");
 	return rc;
 }
 
@@ -125,7 +126,8 @@ int audit_append(struct keeper *k, struct connection *c, const struct audit_reco
 {
 	struct head head;
 	if (atomic_load(&k->audit_broken))
-		return fail(FAULT_UNAVAILABLE, "the audit chain was found changed, so nothing can be recorded and nothing "
+		return fail(FAULT_UNAVAILABLE,
+			    "the audit chain was found changed, so nothing can be recorded and nothing "
 			    "is done: see pfxctl audit verify");
 	int rc = head_read(k->keyring, c, &head);
 	if (rc < 0)
@@ -170,7 +172,8 @@ static int differ(struct verification *v, const char *format, ...)
 
 static int verify_record(struct verification *v, struct statement *s)
 {
-	const struct row row = { (uint64_t)column_number(s, 0), column_number(s, 1), column_view(s, 2), column_view(s, 3),
+	const struct row row = { (uint64_t)column_number(s, 0), column_number(s, 1), column_view(s, 2), column_view(s,
+														    3),
 				 column_view(s, 4), column_view(s, 5), column_view(s, 6), column_view(s, 7) };
 	struct view stored = column_view(s, 8);
 	uint8_t mac[32];
@@ -214,7 +217,8 @@ static int verify_head(struct verification *v, struct connection *c)
 	if (rc == -FAULT_TAMPERED)
 		return differ(v, "%s", fault_detail());
 	if (rc == 0 && (head.sequence != v->at.sequence || memcmp(head.chain, v->at.chain, sizeof head.chain) != 0))
-		rc = differ(v, "the audit chain should end with record %llu and ends with %llu: records at its end were "
+		rc = differ(v,
+			    "the audit chain should end with record %llu and ends with %llu: records at its end were "
 			    "removed, added or changed", (unsigned long long)head.sequence,
 			    (unsigned long long)v->at.sequence);
 	return rc;

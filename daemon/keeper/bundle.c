@@ -13,8 +13,8 @@
 
 /* ---- which form ---- */
 
-/* The first versions that read PBES2 with SHA-256, by how people write the names, longer ones first. Where no version is
- * given, one that had to change gets the form that every version of it reads. Others read both. */
+/* The first versions that read PBES2 with SHA-256, by how people write the names, longer ones first. Where no version
+ * is given, one that had to change gets the form that every version of it reads. Others read both. */
 static const struct {
 	const char *prefix;
 	uint64_t modern_from;
@@ -77,7 +77,8 @@ int bundle_read(struct keeper *k, struct connection *c, const struct shown *show
 				.legacy = platform_is_legacy(shown->device.platform), .removed = buf_new(MIB) };
 	if (!ret->removed)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
-	int rc = history_read(k->keyring, c, shown->user.id, now, k->config.deliver_signing == DELIVER_NEWEST, &ret->history);
+	int rc = history_read(k->keyring, c, shown->user.id, now, k->config.deliver_signing == DELIVER_NEWEST,
+			      &ret->history);
 	return rc < 0 ? rc : read_removed(c, shown->user.id, ret->removed);
 }
 
@@ -168,8 +169,8 @@ static void put_facts(struct buf *b, const struct identity *id)
 
 /* Opens every sealed part and keeps the one that is delivered: damage to another one must be found now, not in the
  * year in which it is needed. */
-static int open_parts(const struct key256 *key_secret, const struct binding *binding, struct statement *s, const char *wanted,
-		      struct buf *ret_secret)
+static int open_parts(const struct key256 *key_secret, const struct binding *binding, struct statement *s,
+		      const char *wanted, struct buf *ret_secret)
 {
 	static const char *const parts[] = { "key", "certificate", "modern", "legacy" };
 	BUF other_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
@@ -331,8 +332,8 @@ int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, 
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	int rc = put_json(k, c, b, now, json_secret);
 	if (rc == 0)
-		rc = cms_sign(keyring_signer_certificate(k->keyring), keyring_signer_key(k->keyring), buf_view(json_secret),
-			      signed_secret);
+		rc = cms_sign(keyring_signer_certificate(k->keyring), keyring_signer_key(k->keyring),
+			      buf_view(json_secret), signed_secret);
 	if (rc == 0)
 		rc = cms_encrypt(b->shown->certificate.der, b->enveloped, buf_view(signed_secret), ret);
 	return rc;

@@ -30,8 +30,8 @@ int bundle_etag(const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1]);
  * not open: nothing is delivered then. */
 int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret);
 
-/* True when devices of this platform ("ios-17", "android", "Windows Server 2016" …) read 3DES with SHA-1 only, or may be
- * such. See docs/platforms.md. */
+/* True when devices of this platform ("ios-17", "android", "Windows Server 2016" …) read 3DES with SHA-1 only, or may
+ * be such. See docs/platforms.md. */
 bool platform_is_legacy(struct view platform);
 
 #endif

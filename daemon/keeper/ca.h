@@ -10,7 +10,6 @@
 enum {
 	CA_YEARS = 20,
 	CA_DEVICE_DAYS = 730,
-	CA_BACKDATE_SECONDS = 300, /* so that a device whose clock is a little slow can use its certificate at once */
 };
 
 /* The extended key usage of the bundle signer and of nothing else that the CA issues: id-kp-documentSigning (RFC

@@ -42,7 +42,8 @@ static int certificate_by_fingerprint(const struct keyring *keyring, struct conn
 	bind_text(s, 1, fingerprint);
 	rc = statement_step(s);
 	if (rc == 0)
-		return fail(FAULT_UNAUTHORIZED, "this service did not issue that client certificate, or it was replaced by "
+		return fail(FAULT_UNAUTHORIZED,
+			    "this service did not issue that client certificate, or it was replaced by "
 			    "a newer one: enrol the device");
 	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
 }
@@ -50,7 +51,8 @@ static int certificate_by_fingerprint(const struct keyring *keyring, struct conn
 static int check_active(const struct row_device *device, const struct row_user *user)
 {
 	if (device->state != STATE_ACTIVE)
-		return fail(FAULT_FORBIDDEN, "device %.*s was revoked", (int)device->id.len, (const char *)device->id.p);
+		return fail(FAULT_FORBIDDEN, "device %.*s was revoked", (int)device->id.len,
+			    (const char *)device->id.p);
 	if (user->state != STATE_ACTIVE)
 		return fail(FAULT_FORBIDDEN, "the user of device %.*s was retired", (int)device->id.len,
 			    (const char *)device->id.p);
@@ -79,7 +81,8 @@ int devices_shown(const struct keyring *keyring, struct connection *c, struct vi
 	return rc < 0 ? rc : check_active(&ret->device, &ret->user);
 }
 
-int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id, struct view user_id)
+int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id,
+			 struct view user_id)
 {
 	ROW(device, device);
 	ROW(user, user);
@@ -140,8 +143,8 @@ int devices_successor(const struct keyring *keyring, struct connection *c, struc
 	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
 }
 
-int devices_end_certificate(struct keeper *k, struct connection *c, const struct row_device *device, struct view fingerprint,
-			    struct view request_id)
+int devices_end_certificate(struct keeper *k, struct connection *c, const struct row_device *device,
+			    struct view fingerprint, struct view request_id)
 {
 	STATEMENT s = NULL;
 	int rc = statement_get(c, SQL_device_certificate_delete, &s);
@@ -279,7 +282,8 @@ static int parse_cursor(struct view cursor, int64_t *ret_enrolled_at, struct vie
 	size_t digits = colon ? (size_t)(colon - cursor.p) : 0;
 	uint64_t seconds = 0;
 	*ret_id = colon ? view_of(colon + 1, cursor.len - digits - 1) : view_text(NULL);
-	if (cursor.len && (!colon || !number_parse(view_of(cursor.p, digits), INT64_MAX, &seconds) || !uuid_is_valid(*ret_id)))
+	if (cursor.len && (!colon || !number_parse(view_of(cursor.p, digits), INT64_MAX, &seconds) ||
+			   !uuid_is_valid(*ret_id)))
 		return fail(FAULT_MALFORMED_REQUEST, "cursor is not one that this service gave");
 	if (cursor.len)
 		*ret_enrolled_at = (int64_t)seconds;
@@ -304,8 +308,8 @@ static int query_page(struct connection *c, const struct row_user *user, struct 
 	return 0;
 }
 
-int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
-		     uint32_t limit, struct buf *ret, char ret_more[static DEVICE_CURSOR_MAX])
+int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user,
+		     struct view after, uint32_t limit, struct buf *ret, char ret_more[static DEVICE_CURSOR_MAX])
 {
 	STATEMENT s = NULL;
 	char last[DEVICE_CURSOR_MAX] = "";
@@ -328,7 +332,8 @@ int devices_put_page(const struct keyring *keyring, struct connection *c, const 
 	return rc;
 }
 
-int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret, struct row_enrolment *ret)
+int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret,
+		    struct row_enrolment *ret)
 {
 	STATEMENT s = NULL;
 	uint8_t hash[32];

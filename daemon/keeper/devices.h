@@ -25,7 +25,8 @@ int devices_shown(const struct keyring *keyring, struct connection *c, struct vi
 		  struct shown *ret);
 
 /* Refuses, as devices_shown() does, if the device or its user may not pull any more; asked again while writing. */
-int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id, struct view user_id);
+int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id,
+			 struct view user_id);
 
 int devices_get(const struct keyring *keyring, struct connection *c, struct view id, struct row_device *ret,
 		int64_t *ret_last_pull_at);
@@ -38,9 +39,10 @@ int devices_add_certificate(const struct keyring *keyring, struct connection *c,
 int devices_successor(const struct keyring *keyring, struct connection *c, struct view id, struct view fingerprint,
 		      struct row_device_certificate *ret);
 /* Ends a certificate, with its audit record. */
-int devices_end_certificate(struct keeper *k, struct connection *c, const struct row_device *device, struct view fingerprint,
-			    struct view request_id);
-/* Where the certificate that was shown is a renewal in its first use: ends the one that it replaces. A write of its own. */
+int devices_end_certificate(struct keeper *k, struct connection *c, const struct row_device *device,
+			    struct view fingerprint, struct view request_id);
+/* Where the certificate that was shown is a renewal in its first use: ends the one that it replaces. A write of its
+ * own. */
 int devices_confirm(struct keeper *k, const struct shown *shown, struct view request_id);
 /* The device's newest certificate. TAMPERED if it has none. */
 int devices_newest_certificate(const struct keyring *keyring, struct connection *c, struct view id,
@@ -53,14 +55,16 @@ int devices_revoke(struct keeper *k, struct connection *c, const struct actor *a
 /* Every active device of the user. */
 int devices_revoke_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view user_id);
 
-/* Appends msg_device_facts of a page of devices to ret, in the order of their enrolment; ret_more becomes where the next
- * page begins, or "". after: what ret_more was, or empty; MALFORMED_REQUEST if it is neither. user NULL: of all users. */
+/* Appends msg_device_facts of a page of devices to ret, in the order of their enrolment; ret_more becomes where the
+ * next page begins, or "". after: what ret_more was, or empty; MALFORMED_REQUEST if it is neither. user NULL: of all
+ * users. */
 enum { DEVICE_CURSOR_MAX = 64 };
-int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct view after,
-		     uint32_t limit, struct buf *ret, char ret_more[static DEVICE_CURSOR_MAX]);
+int devices_put_page(const struct keyring *keyring, struct connection *c, const struct row_user *user,
+		     struct view after, uint32_t limit, struct buf *ret, char ret_more[static DEVICE_CURSOR_MAX]);
 
 /* Enrolments. find: UNAUTHORIZED if the token is unknown. */
-int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret, struct row_enrolment *ret);
+int enrolments_find(const struct keyring *keyring, struct connection *c, struct view token_secret,
+		    struct row_enrolment *ret);
 int enrolments_insert(const struct keyring *keyring, struct connection *c, const struct row_enrolment *row);
 /* Marks it as spent. AGAIN if it was spent in the meantime. */
 int enrolments_spend(const struct keyring *keyring, struct connection *c, const struct row_enrolment *spent);

@@ -25,23 +25,31 @@ static int decode_csr(struct view pem, struct buf *ret)
 	return fail(FAULT_MALFORMED_CSR, "csr is not a PEM block -----BEGIN CERTIFICATE REQUEST-----");
 }
 
-/* A public key from bounded numbers: OpenSSL checks that a point is on its curve. */
+static bool put_rsa(OSSL_PARAM_BLD *build, const struct msg_opened_csr *m, BIGNUM *n, BIGNUM *e)
+{
+	return n && e && BN_bin2bn(m->modulus.p, (int)m->modulus.len, n) && BN_set_word(e, m->exponent) &&
+	       OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) &&
+	       OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e);
+}
+
+static bool put_ec(OSSL_PARAM_BLD *build, const struct msg_opened_csr *m)
+{
+	const char *curve = m->kind == DEVICE_KEY_P256 ? "P-256" : "P-384";
+	return OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve, 0) &&
+	       OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, m->point.p, m->point.len);
+}
+
+/* A public key from bounded numbers: OpenSSL checks that a point is on its curve. NULL if it is none. */
 static EVP_PKEY *key_of(const struct msg_opened_csr *m)
 {
 	EVP_PKEY *key = NULL;
-	OSSL_PARAM *params = NULL;
 	bool rsa = m->kind == DEVICE_KEY_RSA;
 	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
 	PKEY_CTX context = EVP_PKEY_CTX_new_from_name(NULL, rsa ? "RSA" : "EC", NULL);
-	BIGNUM *n = rsa ? BN_bin2bn(m->modulus.p, (int)m->modulus.len, NULL) : NULL;
-	BIGNUM *e = rsa ? BN_new() : NULL;
-	bool put = build && context &&
-		   (rsa ? n && e && BN_set_word(e, m->exponent) && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) &&
-				   OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) :
-			  OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME,
-							  m->kind == DEVICE_KEY_P256 ? "P-256" : "P-384", 0) &&
-				   OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, m->point.p, m->point.len));
-	if (put && (params = OSSL_PARAM_BLD_to_param(build)) && EVP_PKEY_fromdata_init(context) == 1 &&
+	BIGNUM *n = BN_new(), *e = BN_new();
+	bool put = build && context && (rsa ? put_rsa(build, m, n, e) : put_ec(build, m));
+	OSSL_PARAM *params = put ? OSSL_PARAM_BLD_to_param(build) : NULL;
+	if (params && EVP_PKEY_fromdata_init(context) == 1 &&
 	    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
 		key = NULL;
 	OSSL_PARAM_free(params);
@@ -57,8 +65,9 @@ static bool plausible(const struct msg_opened_csr *m)
 {
 	switch (m->kind) {
 	case DEVICE_KEY_RSA:
-		return m->modulus.len >= LEAST_RSA_BITS / 8 && m->modulus.len <= MOST_RSA_BITS / 8 && m->modulus.p[0] >= 0x80 &&
-		       (m->modulus.p[m->modulus.len - 1] & 1) && (m->exponent & 1) && m->exponent >= 3;
+		return m->modulus.len >= LEAST_RSA_BITS / 8 && m->modulus.len <= MOST_RSA_BITS / 8 &&
+		       m->modulus.p[0] >= 0x80 && (m->modulus.p[m->modulus.len - 1] & 1) &&
+		       (m->exponent & 1) && m->exponent >= 3;
 	case DEVICE_KEY_P256:
 		return m->point.len == 65 && m->point.p[0] == 4;
 	case DEVICE_KEY_P384:
@@ -96,7 +105,8 @@ static int open_csr(struct keeper *k, struct view csr, EVP_PKEY **ret)
 		return rc;
 	PKEY key = read_opened_csr(fields, &m) == 0 && plausible(&m) ? key_of(&m) : NULL;
 	if (!key || !occurs_in(key, csr))
-		return fail(FAULT_MALFORMED_CSR, "the public key that was read does not stand in the request as RFC 5280 "
+		return fail(FAULT_MALFORMED_CSR,
+			    "the public key that was read does not stand in the request as RFC 5280 "
 			    "encodes it (uncompressed point, named curve)");
 	*ret = key;
 	key = NULL;
@@ -179,8 +189,10 @@ static struct row_device_certificate certificate_row(const struct issued *issued
 static int record(struct keeper *k, struct connection *c, const char *event, struct view user_id, struct view object,
 		  struct view detail, struct view request_id)
 {
-	const struct audit_record r = { .event = event, .actor = view_text("service"), .user_id = user_id, .object = object,
-					.detail = detail, .request_id = request_id };
+	const struct audit_record r = {
+		.event = event, .actor = view_text("service"), .user_id = user_id, .object = object,
+		.detail = detail, .request_id = request_id,
+	};
 	return audit_append(k, c, &r);
 }
 
@@ -232,8 +244,10 @@ static int replay(struct keeper *k, struct connection *c, const struct row_enrol
 {
 	ROW(device_certificate, certificate);
 	char device_id[UUID_TEXT + 1];
-	if (!view_equal(enrolment->csr_sha256, csr_sha256) || now_seconds() > enrolment->spent_at + ENROLMENT_REPLAY_SECONDS)
-		return fail(FAULT_TOKEN_SPENT, "this enrolment token was used already: ask an administrator for a new one");
+	if (!view_equal(enrolment->csr_sha256, csr_sha256) ||
+	    now_seconds() > enrolment->spent_at + ENROLMENT_REPLAY_SECONDS)
+		return fail(FAULT_TOKEN_SPENT,
+			    "this enrolment token was used already: ask an administrator for a new one");
 	int rc = devices_still_active(k->keyring, c, enrolment->device_id, enrolment->user_id);
 	if (rc == 0)
 		rc = devices_newest_certificate(k->keyring, c, enrolment->device_id, &certificate);
@@ -256,7 +270,8 @@ static int check_token(struct enrolling *e, struct buf *csr, struct row_enrolmen
 	if (rc == 0 && user.state != STATE_ACTIVE)
 		rc = fail(FAULT_FORBIDDEN, "the user was retired");
 	if (rc == 0 && (rc = decode_csr(e->m.csr, csr)) < 0 && enrolment->spent_at)
-		rc = fail(FAULT_TOKEN_SPENT, "this enrolment token was used already: ask an administrator for a new one");
+		rc = fail(FAULT_TOKEN_SPENT,
+			  "this enrolment token was used already: ask an administrator for a new one");
 	if (rc == 0)
 		rc = digest_sha256(buf_view(csr), e->issued.csr_sha256);
 	if (rc == 0 && enrolment->spent_at) {
@@ -335,7 +350,8 @@ static int check_signature(const struct row_device_certificate *present, struct 
 	bool good = shaped && EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
 		    EVP_DigestVerify(context, signature.p, signature.len, csr.p, csr.len) == 1;
 	ERR_clear_error();
-	return good ? 0 : fail(FAULT_BAD_PROOF_OF_POSSESSION, "signature is not one by the device's present key over the "
+	return good ? 0 : fail(FAULT_BAD_PROOF_OF_POSSESSION,
+			       "signature is not one by the device's present key over the "
 						  "DER of the request, with SHA-256");
 }
 
@@ -369,8 +385,8 @@ static int store_renewal(struct connection *c, void *arg)
 		rc = end_unused(c, r, &shown);
 	if (rc == 0)
 		rc = devices_add_certificate(r->k->keyring, c, &certificate);
-	return rc < 0 ? rc : record(r->k, c, "certificate.issue", shown.user.id, certificate.fingerprint, shown.device.id,
-				    r->m.request_id);
+	return rc < 0 ? rc : record(r->k, c, "certificate.issue", shown.user.id, certificate.fingerprint,
+				    shown.device.id, r->m.request_id);
 }
 
 /* Everything that is checked before the request is parsed. 1: the same request was answered before, and its answer,

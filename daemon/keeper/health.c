@@ -115,14 +115,16 @@ int health_check_keyring(struct keeper *k)
 	bind_text(s, 1, view_text(PROBE_NAME));
 	rc = statement_step(s);
 	if (rc == 0)
-		return fail(FAULT_TAMPERED, "the database %s was changed outside this service: its test value is gone, and its "
+		return fail(FAULT_TAMPERED,
+			    "the database %s was changed outside this service: its test value is gone, and its "
 			    "audit chain may be: restore a backup", db_path(k->db));
 	if (rc > 0)
 		rc = open_probe(k, column_view(s, 0));
 	if (rc != -FAULT_TAMPERED)
 		return rc;
 	strcpy(why, fault_detail());
-	return fail(FAULT_TAMPERED, "the database %s was not written under this keyring, so nothing in it can be opened: "
+	return fail(FAULT_TAMPERED,
+		    "the database %s was not written under this keyring, so nothing in it can be opened: "
 		    "put the keyring back that belongs to it (its test value: %s)", db_path(k->db), why);
 }
 
@@ -172,7 +174,8 @@ static int check_disk(struct keeper *k)
 static int check_audit(struct keeper *k)
 {
 	if (atomic_load(&k->audit_broken))
-		return fail(FAULT_TAMPERED, "the audit chain was changed outside this service: see pfxctl audit verify");
+		return fail(FAULT_TAMPERED,
+			    "the audit chain was changed outside this service: see pfxctl audit verify");
 	return 0;
 }
 
@@ -204,7 +207,8 @@ static void verify_audit(struct keeper *k)
 	if (rc < 0)
 		log_line(LOG_LEVEL_ERROR, "the audit chain could not be verified: %s", fault_detail());
 	for (struct view rest = buf_view(differences); rest.len > 0 && get_string(&rest, &difference) == 0;)
-		log_line(LOG_LEVEL_CRITICAL, "audit: %.*s", (int)difference.value.len, (const char *)difference.value.p);
+		log_line(LOG_LEVEL_CRITICAL, "audit: %.*s", (int)difference.value.len,
+			 (const char *)difference.value.p);
 	pthread_mutex_lock(&k->health->lock);
 	k->health->audit_records = records;
 	pthread_mutex_unlock(&k->health->lock);

@@ -131,12 +131,14 @@ static int prepare(struct import *im, struct prepared *p, const struct msg_opene
 		rc = digest_sha1(m->certificate, p->sha1);
 	if (rc == 0)
 		rc = digest_sha256(m->certificate, p->sha256);
-	if (rc == 0 && (m->usages == 0 || m->certificate.len == 0 || m->key_secret.len == 0 || m->modern_secret.len == 0 ||
+	if (rc == 0 && (m->usages == 0 || m->certificate.len == 0 || m->key_secret.len == 0 ||
+			m->modern_secret.len == 0 ||
 			m->legacy_secret.len == 0))
 		rc = fail(FAULT_INTERNAL, "an opener's identity is not whole");
 	for (struct view rest = m->emails; rc == 0 && rest.len > 0;) {
 		struct msg_string email;
-		rc = get_string(&rest, &email) < 0 ? fail(FAULT_INTERNAL, "an opener's addresses break the protocol") : 0;
+		rc = get_string(&rest, &email) < 0 ? fail(FAULT_INTERNAL,
+							  "an opener's addresses break the protocol") : 0;
 	}
 	p->row = (struct row_identity){
 		.id = view_text(p->id), .sha1 = view_of(p->sha1, 20), .sha256 = view_of(p->sha256, 32),
@@ -163,7 +165,8 @@ static int seal_part(const struct key256 *key_secret, const struct binding *bind
 }
 
 /* Seals everything of one identity for the user im->user_id. */
-static int seal_identity(struct import *im, struct prepared *p, const struct msg_opened_identity *m, struct view password)
+static int seal_identity(struct import *im, struct prepared *p, const struct msg_opened_identity *m,
+			 struct view password)
 {
 	KEY256 key_secret;
 	const struct view none = view_text(NULL);
@@ -195,7 +198,8 @@ static int each_identity(struct import *im, bool first)
 			im->count++;
 			rc = prepare(im, &im->list[i], &m);
 		}
-		struct view password = view_of(im->passwords_secret.p + i * PKCS12_PASSWORD_CHARS, PKCS12_PASSWORD_CHARS);
+		struct view password = view_of(im->passwords_secret.p + i * PKCS12_PASSWORD_CHARS,
+					       PKCS12_PASSWORD_CHARS);
 		if (rc == 0)
 			rc = seal_identity(im, &im->list[i], &m, password);
 	}
@@ -262,8 +266,10 @@ static int record(struct import *im, struct connection *c, const char *event, st
 {
 	char sha256[65];
 	hex_encode(p->row.sha256, sha256);
-	const struct audit_record r = { .event = event, .actor = im->who->actor.id, .user_id = p->row.user_id, .object = id,
-					.detail = view_text(sha256), .request_id = im->who->actor.request_id };
+	const struct audit_record r = {
+		.event = event, .actor = im->who->actor.id, .user_id = p->row.user_id, .object = id,
+		.detail = view_text(sha256), .request_id = im->who->actor.request_id,
+	};
 	return audit_append(im->k, c, &r);
 }
 
@@ -338,7 +344,8 @@ static int check_room(struct import *im, struct connection *c)
 	bind_text(s, 1, view_text(im->user_id));
 	rc = statement_step(s);
 	if (rc > 0 && column_number(s, 0) > IDENTITIES_PER_USER_MAX)
-		return fail(FAULT_CONFLICT, "a user has at most %d identities: delete some first", IDENTITIES_PER_USER_MAX);
+		return fail(FAULT_CONFLICT, "a user has at most %d identities: delete some first",
+			    IDENTITIES_PER_USER_MAX);
 	return rc < 0 ? rc : 0;
 }
 

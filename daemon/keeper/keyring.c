@@ -205,7 +205,8 @@ static int read_file(const char *path, struct buf *ret_secret)
 	close(fd);
 	if (S_ISREG(st.st_mode) && (st.st_mode & 077))
 		return fail(FAULT_FORBIDDEN, "the keyring %s is readable by others: chmod 600 it", path);
-	return whole ? 0 : fail(FAULT_MALFORMED_REQUEST, "the keyring %s is empty, too large, or can not be read", path);
+	return whole ? 0 : fail(FAULT_MALFORMED_REQUEST, "the keyring %s is empty, too large, or can not be read",
+				path);
 }
 
 int keyring_open(const char *path, struct keyring **ret)

@@ -23,7 +23,8 @@ static int fill_new(struct connection *c, void *arg)
 	const struct actor service = { .id = view_text("service") };
 	uuid_make(id);
 	if (keyring_first_token(k->keyring).len == 0)
-		return fail(FAULT_CONFLICT, "the database is empty, and the keyring has no first-token to begin one with: put the "
+		return fail(FAULT_CONFLICT,
+			    "the database is empty, and the keyring has no first-token to begin one with: put the "
 			    "database or its backup where [paths] database says");
 	const struct row_token token = { .id = view_text(id), .token_sha256 = keyring_first_token(k->keyring),
 					 .name = view_text("first"), .role = view_text("admin"),
@@ -102,7 +103,8 @@ int main(int argc, char **argv)
 
 	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
 	if (device_fd < 0 || admin_fd < 0) {
-		log_line(LOG_LEVEL_CRITICAL, "the sockets named device and admin were not passed: start the keeper by its "
+		log_line(LOG_LEVEL_CRITICAL,
+			 "the sockets named device and admin were not passed: start the keeper by its "
 			 "systemd units or by pfxd");
 		return EXIT_FAILURE;
 	}

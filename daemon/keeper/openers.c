@@ -209,7 +209,8 @@ static int died(struct pool *p, int rc)
 	if (rc == -FAULT_TIMED_OUT)
 		return fail(FAULT_TOO_EXPENSIVE, "opening it took too long, and was ended");
 	return p->verb == VERB_OPEN_PFX ?
-	       fail(FAULT_MALFORMED_PKCS12, "the process that opened this PFX did not survive it: export the file anew") :
+	       fail(FAULT_MALFORMED_PKCS12,
+		    "the process that opened this PFX did not survive it: export the file anew") :
 	       fail(FAULT_MALFORMED_CSR, "the process that opened this request did not survive it");
 }
 
@@ -222,7 +223,8 @@ static int said_error(const struct msg_error *error)
 }
 
 /* Waits for the answer to a request that was read. The connection is kept if there is one that can be understood. */
-static int finish(struct pool *p, const struct opener *o, struct buf *answer, int64_t deadline_ms, struct view *ret_fields)
+static int finish(struct pool *p, const struct opener *o, struct buf *answer, int64_t deadline_ms,
+		  struct view *ret_fields)
 {
 	uint8_t verb = 0;
 	struct msg_error error;
@@ -239,7 +241,8 @@ static int finish(struct pool *p, const struct opener *o, struct buf *answer, in
 	return verb == VERB_ERROR ? said_error(&error) : 0;
 }
 
-static int exchange(struct pool *p, struct view token_id, struct buf *request, struct buf *answer, struct view *ret_fields)
+static int exchange(struct pool *p, struct view token_id, struct buf *request, struct buf *answer,
+		    struct view *ret_fields)
 {
 	struct opener o;
 	int rc = take_place(p, clock_ms() + p->wait_ms);
@@ -256,7 +259,8 @@ static int exchange(struct pool *p, struct view token_id, struct buf *request, s
 	return rc;
 }
 
-int openers_pfx(struct openers *o, struct view token_id, struct buf *request, struct buf *answer, struct view *ret_fields)
+int openers_pfx(struct openers *o, struct view token_id, struct buf *request, struct buf *answer,
+		struct view *ret_fields)
 {
 	return exchange(&o->pfx, token_id, request, answer, ret_fields);
 }

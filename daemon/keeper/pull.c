@@ -24,7 +24,8 @@ int answer_certificates(struct keeper *k, const struct caller *who, struct view 
 	if (rc == 0)
 		rc = devices_confirm(k, &shown, m.request_id);
 	if (rc == 0)
-		rc = history_read(k->keyring, c, shown.user.id, now, k->config.deliver_signing == DELIVER_NEWEST, &history);
+		rc = history_read(k->keyring, c, shown.user.id, now, k->config.deliver_signing == DELIVER_NEWEST,
+				  &history);
 	for (size_t i = 0; rc == 0 && i < history.count; i++)
 		if (history.at[i].delivered)
 			rc = identity_put_facts(&history.at[i], list);
@@ -80,16 +81,17 @@ static int record_release(struct connection *c, void *arg)
 		n += r->bundle->history.at[i].delivered;
 	snprintf(detail, sizeof detail, "%zu identities", n);
 	int rc = devices_still_active(r->k->keyring, c, shown->device.id, shown->user.id);
-	const struct audit_record record = { .event = "bundle.release", .actor = shown->device.id, .user_id = shown->user.id,
-					     .object = shown->device.id, .detail = view_text(detail),
-					     .request_id = r->request_id };
+	const struct audit_record record = {
+		.event = "bundle.release", .actor = shown->device.id, .user_id = shown->user.id,
+		.object = shown->device.id, .detail = view_text(detail), .request_id = r->request_id,
+	};
 	if (rc == 0)
 		rc = audit_append(r->k, c, &record);
 	return rc < 0 ? rc : mark_pulled(c, shown->device.id, r->now);
 }
 
-static int release(struct keeper *k, struct connection *c, const struct bundle *bundle, struct view request_id, int64_t now,
-		   struct buf *ret)
+static int release(struct keeper *k, struct connection *c, const struct bundle *bundle, struct view request_id,
+		   int64_t now, struct buf *ret)
 {
 	struct release r = { .k = k, .bundle = bundle, .request_id = request_id, .now = now };
 	int rc = db_write(k->db, record_release, &r);

@@ -39,10 +39,12 @@ static int tampered(const char *kind, struct view first)
 		printable &= first.p[i] >= 0x20 && first.p[i] < 0x7f;
 	char hex[65];
 	if (printable)
-		return fail(FAULT_TAMPERED, "the record of %s %.*s was changed outside this service, or was not written "
+		return fail(FAULT_TAMPERED,
+			    "the record of %s %.*s was changed outside this service, or was not written "
 			    "under this keyring", kind, (int)(first.len < 64 ? first.len : 64), (const char *)first.p);
 	hex_encode(view_of(first.p, first.len < 32 ? first.len : 32), hex);
-	return fail(FAULT_TAMPERED, "the record of %s %s was changed outside this service, or was not written under this "
+	return fail(FAULT_TAMPERED,
+		    "the record of %s %s was changed outside this service, or was not written under this "
 		    "keyring", kind, hex);
 }
 

@@ -50,7 +50,8 @@ int tokens_authorize(struct keeper *k, struct connection *c, struct view token_s
 	if (rc < 0)
 		return rc;
 	if (ret->expires_at && ret->expires_at <= now_seconds())
-		return fail(FAULT_UNAUTHORIZED, "this administrator token has expired: ask an administrator for a new one");
+		return fail(FAULT_UNAUTHORIZED,
+			    "this administrator token has expired: ask an administrator for a new one");
 	if (!(role_of(ret->role) & roles))
 		return fail(FAULT_FORBIDDEN, "a token with the role %.*s may not do this", (int)ret->role.len,
 			    (const char *)ret->role.p);

@@ -18,7 +18,8 @@ int role_of(struct view name);
 
 /* Finds the token and checks that its role is one of roles (a set of enum role). UNAUTHORIZED for an unknown or
  * expired one, FORBIDDEN for another role. */
-int tokens_authorize(struct keeper *k, struct connection *c, struct view token_secret, int roles, struct row_token *ret);
+int tokens_authorize(struct keeper *k, struct connection *c, struct view token_secret, int roles,
+		     struct row_token *ret);
 
 /* Adds a token under the given id, whose SHA-256 is given; expires_at 0: never. */
 int tokens_add(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_token *row);

@@ -108,8 +108,8 @@ static int put_name(const struct keyring *keyring, struct connection *c, enum sq
 	return rc < 0 ? rc : statement_run(s);
 }
 
-static int record(struct keeper *k, struct connection *c, const struct actor *actor, const char *event, struct view user_id,
-		  struct view upn)
+static int record(struct keeper *k, struct connection *c, const struct actor *actor, const char *event,
+		  struct view user_id, struct view upn)
 {
 	const struct audit_record r = { .event = event, .actor = actor->id, .user_id = user_id, .detail = upn,
 					.request_id = actor->request_id };
@@ -150,7 +150,8 @@ static int update(const struct keyring *keyring, struct connection *c, const str
 	return statement_run(s);
 }
 
-int users_rename(struct keeper *k, struct connection *c, const struct actor *actor, struct view upn, struct view new_upn)
+int users_rename(struct keeper *k, struct connection *c, const struct actor *actor, struct view upn,
+		 struct view new_upn)
 {
 	char folded[FOLDED_MAX_BYTES + 1];
 	ROW(user, user);
@@ -202,7 +203,8 @@ static int count(struct connection *c, enum sql sql, struct view id, uint32_t *r
 	return rc < 0 ? rc : 0;
 }
 
-static int put_aliases(const struct keyring *keyring, struct connection *c, const struct row_user *user, struct buf *ret)
+static int put_aliases(const struct keyring *keyring, struct connection *c, const struct row_user *user,
+		       struct buf *ret)
 {
 	STATEMENT s = NULL;
 	int rc = statement_get(c, SQL_names_of_user, &s);

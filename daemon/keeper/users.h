@@ -21,7 +21,8 @@ int users_get(const struct keyring *keyring, struct connection *c, struct view i
 int users_create(struct keeper *k, struct connection *c, const struct actor *actor, struct view id, struct view upn);
 
 /* Gives the user a new UPN and keeps the old one as an alias. CONFLICT if the new one is somebody else's. */
-int users_rename(struct keeper *k, struct connection *c, const struct actor *actor, struct view upn, struct view new_upn);
+int users_rename(struct keeper *k, struct connection *c, const struct actor *actor, struct view upn,
+		 struct view new_upn);
 
 /* Ends a user: names are freed, and the row stays for the audit. Devices and identities are the caller's. */
 int users_retire(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_user *user);

@@ -132,6 +132,22 @@ TEST(records_in_another_order_are_found)
 	assert_first_difference("record 2 ");
 }
 
+/* Each record is genuine, in its place, and of this keyring: only the one after it tells that it was another once. */
+TEST(a_record_of_another_past_in_the_same_place_is_found)
+{
+	struct fixture *f = *state;
+	assert_done(append(f, 3));
+	attack(f, "CREATE TABLE records AS SELECT * FROM audit; CREATE TABLE heads AS SELECT * FROM audit_head");
+	assert_done(create_user(f, ID_A, "ann@example.org"));
+	attack(f, "CREATE TABLE other AS SELECT * FROM audit WHERE sequence = 4; DELETE FROM audit; DELETE FROM audit_head;"
+		  "INSERT INTO audit SELECT * FROM records; INSERT INTO audit_head SELECT * FROM heads");
+	assert_done(append(f, 2));
+	assert_int_equal(verify(f), 0);
+	attack(f, "DELETE FROM audit WHERE sequence = 4; INSERT INTO audit SELECT * FROM other");
+	assert_true(verify(f) > 0);
+	assert_first_difference("record 5 ");
+}
+
 TEST(records_that_were_cut_off_the_end_are_missed)
 {
 	struct fixture *f = *state;
@@ -176,8 +192,8 @@ TEST(a_head_that_was_changed_cut_back_or_removed_is_found)
 		"UPDATE audit_head SET chain = x''",
 		"UPDATE audit_head SET mac = zeroblob(32)",
 		/* together with the records behind it, which is why the head has an HMAC */
-		"UPDATE audit_head SET sequence = 3, chain = (SELECT mac FROM audit WHERE sequence = 3);"
-		"DELETE FROM audit WHERE sequence > 3",
+		("UPDATE audit_head SET sequence = 3, chain = (SELECT mac FROM audit WHERE sequence = 3);"
+		 "DELETE FROM audit WHERE sequence > 3"),
 		"DELETE FROM audit_head",
 	};
 	struct fixture *f = *state;
@@ -310,6 +326,7 @@ int main(void)
 		keeper_test(a_record_that_was_removed_from_the_middle_is_missed),
 		keeper_test(a_gap_that_was_closed_by_renumbering_is_found),
 		keeper_test(records_in_another_order_are_found),
+		keeper_test(a_record_of_another_past_in_the_same_place_is_found),
 		keeper_test(records_that_were_cut_off_the_end_are_missed),
 		keeper_test(records_that_were_cut_off_the_beginning_are_missed),
 		keeper_test(a_chain_that_was_emptied_is_missed),

@@ -55,7 +55,7 @@ TEST(base64_that_no_encoder_writes_is_refused)
 		"Z", "Zg=", "Zm9vZ", "=", "==", "===", "====", "Z===",
 		"Zg===", "Zm8==", "Zm9v=", "Zm9v====",
 		"Zh==", "Zm9=", /* bits that are not zero behind the end */
-		"Zg==Zg==", "Zg==Z", "Z=g=", /* padding in the middle */
+		"Zg==Zg==", "Zg==Z", "Z=g=", "Zg==AAAA", "A=A=", "AA=A", "=AAA", /* padding in the middle */
 		"Zm 9", "Zm9v ", "\tZm9", "Zm9_", "Zm9-", "Zm9\x80", "Zm9.",
 	};
 	BUF b = buf_of(100);

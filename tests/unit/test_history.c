@@ -191,20 +191,23 @@ static int insert_identity(struct connection *c, void *arg)
 	return statement_run(s);
 }
 
-/* Inserts identity number n of user ID_A, which began at n. */
+/* Identity number n of user ID_A, which began at n. */
+static struct row_identity some_identity(unsigned n, const char *id, const uint8_t *digest, const char *imported_by)
+{
+	return (struct row_identity){
+		.id = view_text(id), .user_id = VIEW(ID_A), .sha1 = view_of(digest, 20), .sha256 = view_of(digest, 32),
+		.subject = VIEW("CN=Ann"), .issuer = VIEW("CN=CA"), .serial = VIEW("01"), .not_before = n, .not_after = NOW,
+		.usages = ENC, .key_algorithm = VIEW("RSA-2048"), .emails = VIEW(""), .chain = VIEW(""), .imported_at = 1,
+		.imported_by = view_text(imported_by),
+	};
+}
+
 static void add_identity(struct fixture *f, unsigned n, const char *imported_by)
 {
 	char id[UUID_TEXT + 1];
 	uint8_t digest[32] = { (uint8_t)n, (uint8_t)(n >> 8) };
 	uuid_make(id);
-	struct insertion in = {
-		.k = &f->keeper,
-		.row = { .id = view_text(id), .user_id = VIEW(ID_A), .sha1 = view_of(digest, 20),
-			 .sha256 = view_of(digest, 32), .subject = VIEW("CN=Ann"), .issuer = VIEW("CN=CA"),
-			 .serial = VIEW("01"), .not_before = n, .not_after = NOW, .usages = ENC,
-			 .key_algorithm = VIEW("RSA-2048"), .emails = VIEW(""), .chain = VIEW(""), .imported_at = 1,
-			 .imported_by = view_text(imported_by) },
-	};
+	struct insertion in = { &f->keeper, some_identity(n, id, digest, imported_by) };
 	assert_done(db_write(f->keeper.db, insert_identity, &in));
 }
 
@@ -232,6 +235,45 @@ static size_t count_facts(struct view list)
 	for (struct msg_identity_facts facts; list.len > 0; n++)
 		assert_done(get_identity_facts(&list, &facts));
 	return n;
+}
+
+struct many {
+	struct fixture *f;
+	unsigned first, count;
+};
+
+static int add_many(struct connection *c, void *arg)
+{
+	const struct many *m = arg;
+	int rc = 0;
+	for (unsigned n = m->first; rc == 0 && n < m->first + m->count; n++) {
+		char id[UUID_TEXT + 1];
+		uint8_t digest[32] = { (uint8_t)n, (uint8_t)(n >> 8) };
+		struct insertion in = { .k = &m->f->keeper };
+		uuid_make(id);
+		in.row = some_identity(n, id, digest, "one");
+		rc = insert_identity(c, &in);
+	}
+	return rc;
+}
+
+TEST(the_most_identities_of_a_user_are_read_and_one_more_is_an_error)
+{
+	struct fixture *f = *state;
+	struct many m = { f, 1, IDENTITIES_PER_USER_MAX };
+	READER c = NULL;
+	HISTORY h = { .count = 0 };
+	HISTORY more = { .count = 0 };
+	assert_done(create_user(f, ID_A, "ann@example.org"));
+	assert_done(db_write(f->keeper.db, add_many, &m));
+	assert_done(db_read(f->keeper.db, &c));
+	assert_done(history_read(f->keeper.keyring, c, VIEW(ID_A), NOW, true, &h));
+	assert_int_equal(h.count, IDENTITIES_PER_USER_MAX);
+	db_read_done(c);
+	m = (struct many){ f, IDENTITIES_PER_USER_MAX + 1, 1 };
+	assert_done(db_write(f->keeper.db, add_many, &m));
+	assert_done(db_read(f->keeper.db, &c));
+	assert_fault(history_read(f->keeper.keyring, c, VIEW(ID_A), NOW, true, &more), INTERNAL);
 }
 
 TEST(an_importer_sees_only_what_it_imported)
@@ -288,6 +330,7 @@ int main(void)
 		cmocka_unit_test(none_that_only_signs_is_delivered_where_that_is_configured),
 		cmocka_unit_test(an_empty_history_is_arranged_too),
 		keeper_test(a_history_is_read_newest_first_and_only_the_users_own),
+		keeper_test(the_most_identities_of_a_user_are_read_and_one_more_is_an_error),
 		keeper_test(an_importer_sees_only_what_it_imported),
 		keeper_test(a_history_with_one_changed_row_is_not_read),
 	};

@@ -1,0 +1,347 @@
+/* What a device pulls: opened as a device opens it, when its entity tag changes, and that damage is found and named. */
+#include "keeper_fixture.h"
+
+#include "../../daemon/keeper/bundle.h"
+#include "../../daemon/keeper/ca.h"
+#include "../../daemon/keeper/seal.h"
+
+#include "openssl_ptr.h"
+
+enum { NOW = 1700000000, DAY = 86400 };
+
+#define DEVICE_ID "dddddddd-dddd-4ddd-8ddd-dddddddddddd"
+#define PASSWORD "0123456789012345678901234567890123456789012" /* PKCS12_PASSWORD_CHARS */
+
+static const char *const ids[] = { "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222",
+				   "33333333-3333-4333-8333-333333333333" };
+
+/* The device of all tests, and its certificate by the keyring of the test. */
+static EVP_PKEY *device_key;
+
+static int make_device_key(void **state)
+{
+	(void)state;
+	device_key = EVP_EC_gen("P-256");
+	return device_key ? 0 : -1;
+}
+
+static int free_device_key(void **state)
+{
+	(void)state;
+	EVP_PKEY_free(device_key);
+	return 0;
+}
+
+/* ---- what is stored ---- */
+
+struct stored {
+	struct fixture *f;
+	unsigned n;           /* which of ids; it began n days ago */
+	int usages;
+	const char *chain;    /* a certificate above it, or NULL */
+};
+
+static struct buf *sealed(const struct key256 *key, const struct binding *binding, const char *part, unsigned n)
+{
+	struct buf *b = buf_of(4096);
+	BUF plain = buf_of(4096);
+	buf_printf(plain, "%s%s of %u", *part == 'm' || *part == 'l' ? PASSWORD : "", part, n);
+	assert_done(seal(key, binding, part, buf_view(plain), b));
+	return b;
+}
+
+static int store(struct connection *c, void *arg)
+{
+	const struct stored *in = arg;
+	const struct keyring *keyring = in->f->keeper.keyring;
+	uint8_t digest[32] = { (uint8_t)(in->n + 1) }, chain[32], mac[32], wrapped[SEAL_WRAPPED_BYTES];
+	KEY256 key;
+	STATEMENT s = NULL;
+	if (in->chain)
+		assert_done(digest_sha256(view_text(in->chain), chain));
+	const struct row_identity row = {
+		.id = view_text(ids[in->n]), .user_id = VIEW(ID_A), .sha1 = view_of(digest, 20), .sha256 = view_of(digest, 32),
+		.subject = VIEW("CN=Ann \"A\""), .issuer = VIEW("CN=CA"), .serial = VIEW("01"),
+		.not_before = NOW - (int64_t)in->n * DAY, .not_after = NOW + DAY, .usages = in->usages,
+		.key_algorithm = VIEW("RSA-2048"), .emails = VIEW(""), .chain = view_of(chain, in->chain ? 32 : 0),
+		.imported_at = NOW, .imported_by = VIEW("token"),
+	};
+	const struct binding binding = { row.id, row.user_id, row.sha256, view_text(keyring_wrapping_id(keyring)) };
+	assert_done(seal_new_key(keyring, &key, wrapped));
+	BUF key_part = sealed(&key, &binding, "key", in->n);
+	BUF certificate = sealed(&key, &binding, "certificate", in->n);
+	BUF modern = sealed(&key, &binding, "modern", in->n);
+	BUF legacy = sealed(&key, &binding, "legacy", in->n);
+	assert_done(statement_get(c, SQL_identity_insert, &s));
+	assert_done(bind_identity(keyring, s, &row, mac));
+	bind_text(s, columns_identity + 2, binding.key_id);
+	bind_blob(s, columns_identity + 3, view_of(wrapped, sizeof wrapped));
+	bind_blob(s, columns_identity + 4, buf_view(key_part));
+	bind_blob(s, columns_identity + 5, buf_view(certificate));
+	bind_blob(s, columns_identity + 6, buf_view(modern));
+	bind_blob(s, columns_identity + 7, buf_view(legacy));
+	int rc = statement_run(s);
+	statement_done(s);
+	s = NULL;
+	if (rc < 0 || !in->chain)
+		return rc;
+	assert_done(statement_get(c, SQL_chain_insert, &s));
+	bind_blob(s, 1, view_of(chain, sizeof chain));
+	bind_blob(s, 2, view_text(in->chain));
+	return statement_run(s);
+}
+
+static void add(struct fixture *f, unsigned n, int usages, const char *chain)
+{
+	struct stored in = { f, n, usages, chain };
+	assert_done(db_write(f->keeper.db, store, &in));
+}
+
+/* ---- a pull ---- */
+
+static char json[65536];                /* what the device read, when it was given anything */
+static char etag[BUNDLE_ETAG_CHARS + 1];
+
+struct pull {
+	const char *platform;
+	bool enveloped;
+	int64_t now;
+	X509 *certificate;
+	struct buf *der;
+};
+
+/* Decrypts with the device's key and verifies under the enrolment CA. */
+static void open_as_device(struct fixture *f, struct view bundle, X509 *certificate)
+{
+	const uint8_t *at = bundle.p;
+	CMS outer = d2i_CMS_ContentInfo(NULL, &at, (long)bundle.len);
+	BIO_PTR inner = BIO_new(BIO_s_mem());
+	assert_non_null(outer);
+	assert_int_equal(CMS_decrypt(outer, device_key, certificate, NULL, inner, 0), 1);
+	CMS signed_data = d2i_CMS_bio(inner, NULL);
+	X509_STORE *trusted = X509_STORE_new();
+	BIO_PTR out = BIO_new(BIO_s_mem());
+	X509_STORE_add_cert(trusted, keyring_ca_certificate(f->keeper.keyring, 0));
+	X509_STORE_set_purpose(trusted, X509_PURPOSE_ANY);
+	assert_int_equal(CMS_verify(signed_data, NULL, trusted, NULL, out, CMS_BINARY), 1);
+	X509_STORE_free(trusted);
+	int len = BIO_read(out, json, sizeof json - 1);
+	json[len > 0 ? len : 0] = '\0';
+}
+
+static int pull_as(struct fixture *f, const struct pull *p)
+{
+	READER c = NULL;
+	BUNDLE bundle = { .removed = NULL };
+	BUF cms = buf_of(BUNDLE_MAX_BYTES);
+	const struct shown shown = {
+		.certificate = { .fingerprint = VIEW("fingerprint"), .der = buf_view(p->der) },
+		.device = { .id = VIEW(DEVICE_ID), .platform = view_text(p->platform) },
+		.user = { .id = VIEW(ID_A), .upn = VIEW("ann@example.org") },
+	};
+	json[0] = '\0';
+	assert_done(db_read(f->keeper.db, &c));
+	assert_done(bundle_read(&f->keeper, c, &shown, p->enveloped, p->now, &bundle));
+	assert_done(bundle_etag(&bundle, etag));
+	int rc = bundle_make(&f->keeper, c, &bundle, p->now, cms);
+	if (rc == 0)
+		open_as_device(f, buf_view(cms), p->certificate);
+	else
+		assert_int_equal(buf_len(cms), 0);
+	return rc;
+}
+
+static int pull(struct fixture *f, const char *platform, bool enveloped, int64_t now)
+{
+	CERTIFICATE certificate = NULL;
+	BUF der = buf_of(CERTIFICATE_MAX_BYTES);
+	assert_done(ca_issue(keyring_ca_key(f->keeper.keyring, 0), keyring_ca_certificate(f->keeper.keyring, 0), device_key,
+			     DEVICE_ID, ID_A, &certificate));
+	assert_done(ca_encode(certificate, der));
+	const struct pull p = { platform, enveloped, now, certificate, der };
+	return pull_as(f, &p);
+}
+
+static void assert_json(const char *part)
+{
+	if (!strstr(json, part))
+		print_error("%s\nis not in\n%s\n", part, json);
+	assert_non_null(strstr(json, part));
+}
+
+static int make_user(void **state)
+{
+	return fixture_make(state) == 0 ? create_user(*state, ID_A, "ann@example.org") : -1;
+}
+
+/* ---- contents ---- */
+
+TEST(a_user_with_nothing_gets_an_empty_list)
+{
+	assert_done(pull(*state, "ios-18", false, NOW));
+	assert_string_equal(json, "{\"version\":1,\"user\":\"ann@example.org\",\"device\":\"" DEVICE_ID "\","
+				  "\"issuedAt\":\"2023-11-14T22:13:20Z\",\"certificates\":[],\"intermediates\":[],\"removed\":[]}");
+}
+
+TEST(an_identity_is_told_with_all_its_facts)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ALL, NULL);
+	assert_done(pull(f, "ios-18", false, NOW));
+	assert_json("\"certificates\":[{\"id\":\"11111111-1111-4111-8111-111111111111\","
+		    "\"thumbprint\":\"0100000000000000000000000000000000000000\","
+		    "\"thumbprintSha256\":\"0100000000000000000000000000000000000000000000000000000000000000\","
+		    "\"subject\":\"CN=Ann \\\"A\\\"\",\"issuer\":\"CN=CA\",\"serialNumber\":\"01\","
+		    "\"notBefore\":\"2023-11-14T22:13:20Z\",\"notAfter\":\"2023-11-15T22:13:20Z\","
+		    "\"usages\":[\"encryption\",\"signing\"],\"currentFor\":[\"encryption\",\"signing\"],"
+		    "\"pkcs12\":\"bW9kZXJuIG9mIDA=\",\"password\":\"" PASSWORD "\"}]"); /* "modern of 0" */
+}
+
+TEST(an_old_platform_gets_the_legacy_form_under_its_own_password)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	assert_done(pull(f, "ios-17", false, NOW));
+	assert_json("\"pkcs12\":\"bGVnYWN5IG9mIDA=\",\"password\":\"" PASSWORD "\""); /* "legacy of 0" */
+}
+
+TEST(the_history_is_newest_first_and_one_is_current)
+{
+	struct fixture *f = *state;
+	add(f, 2, USAGE_ENCRYPTION, NULL);
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	add(f, 1, USAGE_ENCRYPTION, NULL);
+	assert_done(pull(f, "ios-18", true, NOW));
+	const char *first = strstr(json, ids[0]), *second = strstr(json, ids[1]), *third = strstr(json, ids[2]);
+	assert_true(first && second && third && first < second && second < third);
+	const char *current = strstr(json, "\"currentFor\":[\"encryption\"]");
+	assert_true(current && first < current && current < second);
+	assert_null(strstr(second, "\"currentFor\":[\"encryption\"]"));
+}
+
+TEST(certificates_above_the_leaves_come_once_each_as_pem)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, "issuer one");
+	add(f, 1, USAGE_ENCRYPTION, "issuer one");
+	add(f, 2, USAGE_ENCRYPTION, "issuer two");
+	assert_done(pull(f, "ios-18", false, NOW));
+	assert_json("\"intermediates\":[\"-----BEGIN CERTIFICATE-----\\u000aaXNzdWVyIG9uZQ==\\u000a-----END CERTIFICATE-----"
+		    "\\u000a\",\"-----BEGIN CERTIFICATE-----\\u000aaXNzdWVyIHR3bw==\\u000a-----END CERTIFICATE-----\\u000a\"]");
+}
+
+TEST(what_is_not_delivered_leaves_nothing_in_the_bundle)
+{
+	struct fixture *f = *state;
+	f->keeper.config.deliver_signing = DELIVER_NONE;
+	add(f, 0, USAGE_SIGNING, "issuer one");
+	assert_done(pull(f, "ios-18", false, NOW));
+	assert_json("\"certificates\":[],\"intermediates\":[]");
+}
+
+TEST(thumbprints_of_what_was_removed_are_told)
+{
+	struct fixture *f = *state;
+	attack(f, "INSERT INTO removals VALUES ('" ID_A "', x'00112233445566778899aabbccddeeff00112233', 1)");
+	assert_done(pull(f, "ios-18", false, NOW));
+	assert_json("\"removed\":[\"00112233445566778899aabbccddeeff00112233\"]");
+}
+
+/* ---- the entity tag ---- */
+
+TEST(the_entity_tag_stays_while_nothing_changes)
+{
+	struct fixture *f = *state;
+	char before[sizeof etag];
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	assert_done(pull(f, "ios-18", false, NOW));
+	assert_int_equal(strncmp(etag, "W/\"", 3), 0);
+	assert_int_equal(etag[BUNDLE_ETAG_CHARS - 1], '"');
+	strcpy(before, etag);
+	assert_done(pull(f, "ios-18", false, NOW + 60));
+	assert_string_equal(etag, before);
+	assert_done(pull(f, "android-15", false, NOW)); /* another platform of the same form */
+	assert_string_equal(etag, before);
+}
+
+#define CHANGES_THE_TAG(statement) \
+	do { \
+		char before[sizeof etag]; \
+		assert_done(pull(f, "ios-18", false, NOW)); \
+		strcpy(before, etag); \
+		statement; \
+		assert_string_not_equal(etag, before); \
+	} while (0)
+
+TEST(the_entity_tag_changes_with_contents_form_query_and_time)
+{
+	struct fixture *f = *state;
+	add(f, 1, USAGE_ENCRYPTION, NULL);
+	CHANGES_THE_TAG(assert_done(pull(f, "ios-17", false, NOW)));
+	CHANGES_THE_TAG(assert_done(pull(f, "ios-18", true, NOW)));
+	CHANGES_THE_TAG(add(f, 0, USAGE_ENCRYPTION, NULL); assert_done(pull(f, "ios-18", false, NOW)));
+	/* Yesterday the newer one had not begun, so the other was current. */
+	CHANGES_THE_TAG(assert_done(pull(f, "ios-18", false, NOW - DAY / 2)));
+	CHANGES_THE_TAG(attack(f, "INSERT INTO removals VALUES ('" ID_A "', zeroblob(20), 1)");
+			assert_done(pull(f, "ios-18", false, NOW)));
+}
+
+/* ---- damage ---- */
+
+TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
+{
+	static const char *const attacks[] = {
+		"sealed_key = zeroblob(60)", "sealed_certificate = zeroblob(60)", "sealed_modern = zeroblob(60)",
+		"sealed_legacy = zeroblob(60)", "sealed_modern = x''", "wrapped_key = zeroblob(40)", "wrapped_key = x''",
+		"key_id = '00000000'", "sealed_modern = identities.sealed_legacy", "sealed_key = identities.sealed_certificate",
+		/* another identity of the same user: its parts, its data key, or both */
+		"sealed_modern = o.sealed_modern", "wrapped_key = o.wrapped_key",
+		("wrapped_key = o.wrapped_key, sealed_key = o.sealed_key, sealed_certificate = o.sealed_certificate, "
+		 "sealed_modern = o.sealed_modern, sealed_legacy = o.sealed_legacy"),
+	};
+	struct fixture *f = *state;
+	char sql[512];
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	add(f, 1, USAGE_ENCRYPTION, NULL);
+	attack(f, "CREATE TABLE copy AS SELECT * FROM identities");
+	for (size_t i = 0; i < COUNT_OF(attacks); i++) {
+		snprintf(sql, sizeof sql, "UPDATE identities SET %s FROM copy o WHERE identities.id = '%s' AND o.id = '%s'",
+			 attacks[i], ids[1], ids[0]);
+		attack(f, sql);
+		assert_fault(pull(f, "ios-18", false, NOW), TAMPERED);
+		assert_told(ids[1]);
+		attack(f, "DELETE FROM identities; INSERT INTO identities SELECT * FROM copy");
+	}
+	assert_done(pull(f, "ios-18", false, NOW));
+}
+
+TEST(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, "issuer");
+	attack(f, "UPDATE chain_certificates SET der = x'00'");
+	assert_fault(pull(f, "ios-18", false, NOW), TAMPERED);
+	attack(f, "DELETE FROM chain_certificates");
+	assert_fault(pull(f, "ios-18", false, NOW), TAMPERED);
+	assert_told("chain certificate");
+}
+
+#define bundle_test(name) cmocka_unit_test_setup_teardown(name, make_user, fixture_free)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		bundle_test(a_user_with_nothing_gets_an_empty_list),
+		bundle_test(an_identity_is_told_with_all_its_facts),
+		bundle_test(an_old_platform_gets_the_legacy_form_under_its_own_password),
+		bundle_test(the_history_is_newest_first_and_one_is_current),
+		bundle_test(certificates_above_the_leaves_come_once_each_as_pem),
+		bundle_test(what_is_not_delivered_leaves_nothing_in_the_bundle),
+		bundle_test(thumbprints_of_what_was_removed_are_told),
+		bundle_test(the_entity_tag_stays_while_nothing_changes),
+		bundle_test(the_entity_tag_changes_with_contents_form_query_and_time),
+		bundle_test(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity),
+		bundle_test(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle),
+	};
+	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
+}
