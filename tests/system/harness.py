@@ -89,6 +89,15 @@ def wait_until(condition, seconds=20, what="a condition"):
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
+def is_running(pid):
+    """Whether there is such a process; one that has ended and was not waited for does not count."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
 def free_base_port():
     """Three ports in a row that nobody listens on. A lock file each keeps parallel runs apart."""
     folder = pathlib.Path(tempfile.gettempdir()) / "pfxd-test-ports"
@@ -144,12 +153,13 @@ class Service:
 
     running = []
 
-    def __init__(self, folder, env=None, config=None, start=True):
+    def __init__(self, folder, env=None, config=None, start=True, build=None):
         self.folder = pathlib.Path(folder)
         self.dir = self.folder / "service"
         self.base, self.lock = free_base_port()
         self.env = {**os.environ, **(env or {})}
         self.config = config
+        self.build = build or BUILD
         self.process = None
         self.log_path = self.folder / "service.log"
         if start:
@@ -157,7 +167,8 @@ class Service:
 
     # ---- life ----
 
-    def start(self, expect_ready=True):
+    def start(self, expect_ready=True, wait=True):
+        """Starts pfxd and returns the line that it prints when all answers; with wait=False returns at once."""
         if self.config is not None:
             self.dir.mkdir(mode=0o700, exist_ok=True)
             (self.dir / "pfxd.conf").write_text(
@@ -165,10 +176,12 @@ class Service:
                 "tls_key = tls/server.key\nruntime = run\n" + self.config)
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [BUILD / "pfxd", "--dev", self.dir, "--base-port", str(self.base)],
+            [self.build / "pfxd", "--dev", self.dir, "--base-port", str(self.base)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env)
         log.close()
         Service.running.append(self)
+        if not wait:
+            return None
         line = self.process.stdout.readline()
         if expect_ready and not line:
             raise AssertionError("pfxd did not start: " + self.log()[-2000:])
@@ -188,11 +201,14 @@ class Service:
         return status
 
     def kill(self):
-        """SIGKILL to the launcher: the rooms must end too."""
+        """SIGKILL to the launcher: the rooms must end too. Returns when they have."""
+        rooms = []
         if self.process and self.process.poll() is None:
+            rooms = [pid for pids in self.rooms().values() for pid in pids]
             self.process.kill()
             self.process.wait(10)
         self._forget()
+        wait_until(lambda: not any(is_running(pid) for pid in rooms), what="the end of the rooms")
 
     def _forget(self):
         if self in Service.running:
@@ -289,6 +305,11 @@ class Service:
         context = self.context(device.certificate, device.key) if device else None
         return self.call(self.base, method, path, body, headers, context)
 
+    def connect(self, port, tls=True, source="127.0.0.1", timeout=60):
+        """A bare connection, TLS shaken hands on or not, for what http.client would not send."""
+        plain = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
+        return self.context().wrap_socket(plain, server_hostname="localhost") if tls else plain
+
     def health(self, path, method="GET"):
         return self.call(self.base + 2, method, path)
 
@@ -351,6 +372,22 @@ class Device:
         bundle = self.open(self.pull().expect(200).body)
         return {entry["thumbprint"]: open_pkcs12(base64.b64decode(entry["pkcs12"]), entry["password"], self.folder)
                 for entry in bundle["certificates"]}
+
+
+def read_answer(connection, method="GET"):
+    """The next answer on a bare connection."""
+    answer = http.client.HTTPResponse(connection, method=method)
+    answer.begin()
+    return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+
+def clock(offset):
+    """The environment of a Service whose clock is off by this much: "+10m", "-2d" (libfaketime)."""
+    found = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        raise Skip("libfaketime is not installed")
+    return {"LD_PRELOAD": str(found[0]), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1"}
 
 
 # ---- making inputs, with openssl ----
