@@ -5,6 +5,7 @@
 #include "fault.h"
 #include "frame.h"
 #include "log.h"
+#include "refusal.h"
 #include "request.h"
 #include "tls.h"
 
@@ -90,7 +91,7 @@ static enum MHD_Result send_reply(struct request *r)
 	if (!response)
 		return MHD_NO;
 	add_headers(r, response);
-	enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)r->reply.status, response);
+	enum MHD_Result result = queue_own_reply(r->connection, (unsigned)r->reply.status, response);
 	MHD_destroy_response(response);
 	metrics_count(r->http->metrics, r->route, r->reply.status);
 	log_reply(r);
@@ -149,17 +150,33 @@ static bool has_credentials(const struct request *r)
 	return r->has_fingerprint || r->token_secret || (r->route && r->route->flags & (ROUTE_OPEN | ROUTE_INLINE));
 }
 
+/* Called for each header: joins If-None-Match lines with commas (RFC 9110 section 5.3). */
+static enum MHD_Result join_if_none_match(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind;
+	if (value && strcasecmp(name, "If-None-Match") == 0)
+		buf_printf(cls, "%s%s", buf_len(cls) > 0 ? ", " : "", value);
+	return MHD_YES;
+}
+
+/* One that is too long or not text matches nothing, which is an answer in full. */
+static void read_if_none_match(struct request *r)
+{
+	BUF joined = buf_new(ETAG_MAX_BYTES);
+	if (!joined || r->http->role != ROLE_DEVICE)
+		return;
+	MHD_get_connection_values(r->connection, MHD_HEADER_KIND, join_if_none_match, joined);
+	if (buf_ok(joined) && text_is_clean(buf_view(joined)))
+		text_copy(buf_view(joined), r->if_none_match, sizeof r->if_none_match);
+}
+
 static void read_headers(struct request *r, const char *method)
 {
-	const char *if_none_match = header(r, "If-None-Match");
 	r->state = REQUEST_COLLECTING;
 	r->method = method;
 	r->route = route_find(r->http->role, method, &r->uri);
 	read_credentials(r);
-	/* One that is too long or not text matches nothing, which is an answer in full. */
-	if (!text_is_clean(view_text(if_none_match)) ||
-	    !text_copy(view_text(if_none_match), r->if_none_match, sizeof r->if_none_match))
-		r->if_none_match[0] = '\0';
+	read_if_none_match(r);
 	if (!number_parse(view_text(header(r, "Content-Length")), UINT64_MAX, &r->body.declared))
 		r->body.declared = 0;
 	r->body.is_json = is_json_type(header(r, "Content-Type"));

@@ -25,6 +25,7 @@ enum {
 	BASE_PORT_DEFAULT = 8443,
 	START_MAX_MS = 60000,
 	ASK_EVERY_MS = 100,
+	TELL_EVERY_MS = 10000,
 	FRONTS_END_MS = 30000,  /* all three count from the signal */
 	KEEPER_END_MS = 36000,
 	ALL_END_MS = 40000,
@@ -39,7 +40,8 @@ struct launcher {
 	char folder[PATH_MAX]; /* that this program is in */
 	int lock, signals;
 	enum stage stage;
-	int64_t started_ms, ask_at_ms, end_asked_ms;
+	int64_t started_ms, ask_at_ms, tell_at_ms, end_asked_ms;
+	bool answers; /* all of it did, and the line was printed */
 	int status; /* to end with */
 };
 
@@ -187,24 +189,33 @@ static void tell_ready(const struct launcher *l)
 	fflush(stdout);
 }
 
+/* Once every room says that it is ready, a room that dies is started again. */
 static void check_start(struct launcher *l)
 {
-	int64_t now = clock_ms();
-	bool late = now - l->started_ms > START_MAX_MS;
-	bool ready = all_ready(&l->rooms);
-	if (ready && now >= l->ask_at_ms) {
-		l->ask_at_ms = now + ASK_EVERY_MS;
-		if (ready_for_all(l->ports.health)) {
-			l->stage = STAGE_SERVING;
-			tell_ready(l);
-			return;
-		}
+	if (all_ready(&l->rooms)) {
+		l->stage = STAGE_SERVING;
+		l->tell_at_ms = clock_ms() + TELL_EVERY_MS;
+	} else if (clock_ms() - l->started_ms > START_MAX_MS) {
+		log_line(LOG_LEVEL_ERROR, "after %d seconds a room does not say that it is ready",
+			 START_MAX_MS / 1000);
+		end_with(l, EXIT_FAILURE);
 	}
-	if (!late)
+}
+
+/* Prints the line when all of it answers. A service that is up but not well stays up, to be looked at. */
+static void check_answers(struct launcher *l)
+{
+	int64_t now = clock_ms();
+	if (now < l->ask_at_ms)
 		return;
-	log_line(LOG_LEVEL_ERROR, "not ready after %d seconds: %s", START_MAX_MS / 1000,
-		 ready ? fault_detail() : "a room does not say that it is ready");
-	end_with(l, EXIT_FAILURE);
+	l->ask_at_ms = now + ASK_EVERY_MS;
+	l->answers = ready_for_all(l->ports.health);
+	if (l->answers)
+		tell_ready(l);
+	else if (now >= l->tell_at_ms) {
+		log_line(LOG_LEVEL_WARNING, "not ready yet: %s", fault_detail());
+		l->tell_at_ms = now + TELL_EVERY_MS;
+	}
 }
 
 /* Goes from one stage of the end to the next, when what it waits for is gone or its time is over. */
@@ -293,14 +304,12 @@ static void wait_for_events(struct launcher *l, int ms)
 static void run(struct launcher *l)
 {
 	while (l->stage != STAGE_OVER) {
-		int ms = -1;
-		if (l->stage == STAGE_SERVING)
-			ms = rooms_restart_due(&l->rooms);
-		else
-			ms = ASK_EVERY_MS;
-		wait_for_events(l, ms);
+		int ms = l->stage == STAGE_SERVING ? rooms_restart_due(&l->rooms) : ASK_EVERY_MS;
+		wait_for_events(l, l->answers || (ms >= 0 && ms < ASK_EVERY_MS) ? ms : ASK_EVERY_MS);
 		if (l->stage == STAGE_STARTING)
 			check_start(l);
+		else if (l->stage == STAGE_SERVING && !l->answers)
+			check_answers(l);
 		else if (l->stage > STAGE_SERVING)
 			check_end(l);
 	}
