@@ -32,6 +32,7 @@
 	F(WEAK_KEY,                 422, "weak_key",                  6, "The key is too weak, or can not be encrypted to") \
 	F(MALFORMED_CSR,            422, "malformed_csr",             6, "This is not a PKCS#10 request") \
 	F(BAD_PROOF_OF_POSSESSION,  422, "bad_proof_of_possession",   5, "The request is not signed by its own key") \
+	F(HEADERS_TOO_LARGE,        431, "malformed_request",         6, "The request line and headers are too large") \
 	F(RATE_LIMITED,             429, "rate_limited",              5, "Too many failed attempts from this address") \
 	F(INTERNAL,                 500, "internal",                  3, "Something went wrong here") \
 	F(UNAVAILABLE,              503, "unavailable",               4, "The service can not do this right now") \

@@ -195,21 +195,17 @@ int health_summary(struct request *r, struct keeper *none)
 
 /* ---- metrics ---- */
 
-/* Every name begins with pfxd_, whether or not the keeper has put that there. */
-static const char *prefix(struct view name)
-{
-	return name.len > 5 && memcmp(name.p, "pfxd_", 5) == 0 ? "" : "pfxd_";
-}
-
+/* As Prometheus has it: a prefix of our own, and _total on what only grows. */
 static void write_keeper_metrics(struct view rest, struct buf *ret)
 {
 	struct msg_health_metric m;
 	while (rest.len > 0 && get_health_metric(&rest, &m) == 0) {
-		const char *before = prefix(m.name);
-		int len = (int)m.name.len;
-		buf_printf(ret, "# HELP %s%.*s %.*s\n", before, len, m.name.p, (int)m.help.len, m.help.p);
-		buf_printf(ret, "# TYPE %s%.*s %s\n", before, len, m.name.p, m.counter ? "counter" : "gauge");
-		buf_printf(ret, "%s%.*s %llu\n", before, len, m.name.p, (unsigned long long)m.value);
+		char name[96];
+		snprintf(name, sizeof name, "pfxd_%.*s%s", (int)m.name.len, (const char *)m.name.p,
+			 m.counter ? "_total" : "");
+		buf_printf(ret, "# HELP %s %.*s.\n", name, (int)m.help.len, (const char *)m.help.p);
+		buf_printf(ret, "# TYPE %s %s\n%s %llu\n", name, m.counter ? "counter" : "gauge", name,
+			   (unsigned long long)m.value);
 	}
 }
 

@@ -13,8 +13,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-enum { HTTP_STACK_BYTES = 512 * 1024 };
+enum {
+	HTTP_STACK_BYTES = 512 * 1024,
+	POOL_RESERVE_BYTES = 8 * 1024, /* of a connection's memory, for what the library itself needs, its answer included */
+};
 
 /* ---- replies ---- */
 
@@ -185,11 +189,27 @@ static void read_headers(struct request *r, const char *method)
 	r->body.keep = takes_body && r->body.is_json && !r->body.too_large && has_credentials(r);
 }
 
+/* What must be said about the request as HTTP. Two lengths are how requests are smuggled past a proxy (RFC 9112 6.1). */
+static int check_framing(const struct request *r)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	if (info && info->header_size > r->http->config->max_header_bytes)
+		return fail(FAULT_HEADERS_TOO_LARGE, "the request line and headers have more than %u bytes",
+			    r->http->config->max_header_bytes);
+	if (header(r, "Content-Length") && header(r, "Transfer-Encoding"))
+		return fail(FAULT_MALFORMED_REQUEST, "a request has Content-Length or Transfer-Encoding, not both");
+	return 0;
+}
+
 /* What can be told without the keeper: whether there is such a call, and whether credentials were shown at all. */
 static int admit(struct request *r, uint32_t *ret_wait)
 {
 	enum role role = r->http->role;
 	*ret_wait = 0;
+	int rc = check_framing(r);
+	if (rc < 0)
+		return rc;
 	if (!r->route)
 		return route_refuse(role, &r->uri, r->reply.allow);
 	if (r->route->flags & ROUTE_INLINE)
@@ -352,7 +372,8 @@ static struct MHD_Daemon *start_daemon(struct http *h, unsigned flags, struct MH
 				MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
 				MHD_OPTION_CONNECTION_LIMIT, limit,
 				MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)c->max_connections_per_address,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->max_header_bytes,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->max_header_bytes + POOL_RESERVE_BYTES,
+				MHD_OPTION_STRICT_FOR_CLIENT, 1,
 				MHD_OPTION_CONNECTION_TIMEOUT, 0u,
 				MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_BYTES,
 				MHD_OPTION_ARRAY, extra,
@@ -391,7 +412,8 @@ int http_start(struct http *h)
 void http_quiesce(struct http *h)
 {
 	atomic_store(&h->draining, true);
-	MHD_quiesce_daemon(h->daemon);
+	/* Whoever connects from now on is refused, or waits for the next front where systemd holds the socket too. */
+	close(MHD_quiesce_daemon(h->daemon));
 }
 
 bool http_is_drained(struct http *h, bool greeting_over)

@@ -275,14 +275,14 @@ static int put_facts(const struct keyring *keyring, struct connection *c, const 
 	return rc < 0 ? rc : put_device_facts(ret, &facts);
 }
 
-/* A cursor is "seconds:id" of the last device of the page before. An empty one leaves the outputs at the beginning. */
+/* A cursor is "seconds.id" of the last device of the page before. An empty one leaves the outputs at the beginning. */
 static int parse_cursor(struct view cursor, int64_t *ret_enrolled_at, struct view *ret_id)
 {
-	const uint8_t *colon = cursor.len ? memchr(cursor.p, ':', cursor.len) : NULL;
-	size_t digits = colon ? (size_t)(colon - cursor.p) : 0;
+	const uint8_t *dot = cursor.len ? memchr(cursor.p, '.', cursor.len) : NULL;
+	size_t digits = dot ? (size_t)(dot - cursor.p) : 0;
 	uint64_t seconds = 0;
-	*ret_id = colon ? view_of(colon + 1, cursor.len - digits - 1) : view_text(NULL);
-	if (cursor.len && (!colon || !number_parse(view_of(cursor.p, digits), INT64_MAX, &seconds) ||
+	*ret_id = dot ? view_of(dot + 1, cursor.len - digits - 1) : view_text(NULL);
+	if (cursor.len && (!dot || !number_parse(view_of(cursor.p, digits), INT64_MAX, &seconds) ||
 			   !uuid_is_valid(*ret_id)))
 		return fail(FAULT_MALFORMED_REQUEST, "cursor is not one that this service gave");
 	if (cursor.len)
@@ -326,7 +326,7 @@ int devices_put_page(const struct keyring *keyring, struct connection *c, const 
 		if (rc == 0)
 			rc = put_facts(keyring, c, &device, column_number(s, columns_device + 1), ret);
 		if (rc == 0)
-			snprintf(last, sizeof last, "%lld:%.*s", (long long)device.enrolled_at, (int)device.id.len,
+			snprintf(last, sizeof last, "%lld.%.*s", (long long)device.enrolled_at, (int)device.id.len,
 				 (const char *)device.id.p);
 	}
 	return rc;

@@ -25,7 +25,7 @@ enum {
 	BASE_PORT_DEFAULT = 8443,
 	START_MAX_MS = 60000,
 	ASK_EVERY_MS = 100,
-	TELL_EVERY_MS = 10000,
+	WELL_MAX_MS = 10000,    /* from all rooms being ready to all checks being well */
 	FRONTS_END_MS = 30000,  /* all three count from the signal */
 	KEEPER_END_MS = 36000,
 	ALL_END_MS = 40000,
@@ -40,7 +40,7 @@ struct launcher {
 	char folder[PATH_MAX]; /* that this program is in */
 	int lock, signals;
 	enum stage stage;
-	int64_t started_ms, ask_at_ms, tell_at_ms, end_asked_ms;
+	int64_t started_ms, ask_at_ms, give_up_ms, end_asked_ms;
 	bool answers; /* all of it did, and the line was printed */
 	int status; /* to end with */
 };
@@ -167,6 +167,12 @@ static int open_all(struct launcher *l, const char *dir)
 
 static void end_with(struct launcher *l, int status)
 {
+	int *const sockets[] = { &l->rooms.device, &l->rooms.admin, &l->rooms.health };
+	/* Nobody serves these any more: who connects is refused at once, rather than left waiting. */
+	for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
+		closep(sockets[i]);
+		*sockets[i] = -1;
+	}
 	l->status = status;
 	l->stage = STAGE_END_FRONTS;
 	l->end_asked_ms = clock_ms();
@@ -182,10 +188,10 @@ static bool all_ready(const struct rooms *r)
 	return true;
 }
 
-static void tell_ready(const struct launcher *l)
+static void tell(const struct launcher *l, const char *how)
 {
-	printf("pfxd: ready: devices https://localhost:%d, administrators https://localhost:%d, "
-	       "health http://127.0.0.1:%d (%s)\n", l->ports.device, l->ports.admin, l->ports.health, l->dir);
+	printf("pfxd: %s: devices https://localhost:%d, administrators https://localhost:%d, "
+	       "health http://127.0.0.1:%d (%s)\n", how, l->ports.device, l->ports.admin, l->ports.health, l->dir);
 	fflush(stdout);
 }
 
@@ -194,7 +200,7 @@ static void check_start(struct launcher *l)
 {
 	if (all_ready(&l->rooms)) {
 		l->stage = STAGE_SERVING;
-		l->tell_at_ms = clock_ms() + TELL_EVERY_MS;
+		l->give_up_ms = clock_ms() + WELL_MAX_MS;
 	} else if (clock_ms() - l->started_ms > START_MAX_MS) {
 		log_line(LOG_LEVEL_ERROR, "after %d seconds a room does not say that it is ready",
 			 START_MAX_MS / 1000);
@@ -202,7 +208,8 @@ static void check_start(struct launcher *l)
 	}
 }
 
-/* Prints the line when all of it answers. A service that is up but not well stays up, to be looked at. */
+/* Prints the line when all of it answers. A service that is up but not well gets it too, after a while and with what is
+ * wrong in the log: it stays up to be looked at. */
 static void check_answers(struct launcher *l)
 {
 	int64_t now = clock_ms();
@@ -210,11 +217,12 @@ static void check_answers(struct launcher *l)
 		return;
 	l->ask_at_ms = now + ASK_EVERY_MS;
 	l->answers = ready_for_all(l->ports.health);
-	if (l->answers)
-		tell_ready(l);
-	else if (now >= l->tell_at_ms) {
+	if (l->answers) {
+		tell(l, "ready");
+	} else if (now >= l->give_up_ms) {
 		log_line(LOG_LEVEL_WARNING, "not ready yet: %s", fault_detail());
-		l->tell_at_ms = now + TELL_EVERY_MS;
+		tell(l, "up, but not ready (see /readyz)");
+		l->answers = true;
 	}
 }
 

@@ -13,8 +13,11 @@ static int append_job(struct connection *c, void *arg)
 	const struct appending *a = arg;
 	int rc = 0;
 	for (int i = 0; rc == 0 && i < a->count; i++) {
-		const struct audit_record r = { .event = "test.event", .actor = VIEW("service"), .user_id = VIEW("user"),
-						.object = VIEW("object"), .detail = VIEW("detail"),
+		const struct audit_record r = { .event = "test.event",
+						.actor = VIEW("service"),
+						.user_id = VIEW("user"),
+						.object = VIEW("object"),
+						.detail = VIEW("detail"),
 						.request_id = VIEW("request") };
 		rc = audit_append(a->k, c, &r);
 	}
@@ -86,14 +89,22 @@ TEST(a_chain_that_nobody_touched_is_whole_however_long)
 
 TEST(a_record_that_was_changed_in_any_column_is_named)
 {
-	static const char *const columns[] = { "at = at + 1", "event = 'other'", "actor = ''", "user_id = 'other'",
-					       "object = object || 'x'", "detail = 'other'", "request_id = 'other'",
-					       "mac = zeroblob(32)", "mac = x''", "actor = 'serviceu', user_id = 'ser'" };
+	static const char *const columns[] = { "at = at + 1",
+					       "event = 'other'",
+					       "actor = ''",
+					       "user_id = 'other'",
+					       "object = object || 'x'",
+					       "detail = 'other'",
+					       "request_id = 'other'",
+					       "mac = zeroblob(32)",
+					       "mac = x''",
+					       "actor = 'serviceu', user_id = 'ser'" };
 	struct fixture *f = *state;
 	char sql[256];
 	assert_done(append(f, 5));
 	for (size_t i = 0; i < COUNT_OF(columns); i++) {
-		snprintf(sql, sizeof sql, "CREATE TABLE copy AS SELECT * FROM audit; UPDATE audit SET %s WHERE sequence = 3",
+		snprintf(sql, sizeof sql,
+			 "CREATE TABLE copy AS SELECT * FROM audit; UPDATE audit SET %s WHERE sequence = 3",
 			 columns[i]);
 		attack(f, sql);
 		assert_true(verify(f) > 0);
@@ -139,7 +150,8 @@ TEST(a_record_of_another_past_in_the_same_place_is_found)
 	assert_done(append(f, 3));
 	attack(f, "CREATE TABLE records AS SELECT * FROM audit; CREATE TABLE heads AS SELECT * FROM audit_head");
 	assert_done(create_user(f, ID_A, "ann@example.org"));
-	attack(f, "CREATE TABLE other AS SELECT * FROM audit WHERE sequence = 4; DELETE FROM audit; DELETE FROM audit_head;"
+	attack(f, "CREATE TABLE other AS SELECT * FROM audit WHERE sequence = 4; DELETE FROM audit;"
+		  "DELETE FROM audit_head;"
 		  "INSERT INTO audit SELECT * FROM records; INSERT INTO audit_head SELECT * FROM heads");
 	assert_done(append(f, 2));
 	assert_int_equal(verify(f), 0);

@@ -60,11 +60,21 @@ static int store(struct connection *c, void *arg)
 	if (in->chain)
 		assert_done(digest_sha256(view_text(in->chain), chain));
 	const struct row_identity row = {
-		.id = view_text(ids[in->n]), .user_id = VIEW(ID_A), .sha1 = view_of(digest, 20), .sha256 = view_of(digest, 32),
-		.subject = VIEW("CN=Ann \"A\""), .issuer = VIEW("CN=CA"), .serial = VIEW("01"),
-		.not_before = NOW - (int64_t)in->n * DAY, .not_after = NOW + DAY, .usages = in->usages,
-		.key_algorithm = VIEW("RSA-2048"), .emails = VIEW(""), .chain = view_of(chain, in->chain ? 32 : 0),
-		.imported_at = NOW, .imported_by = VIEW("token"),
+		.id = view_text(ids[in->n]),
+		.user_id = VIEW(ID_A),
+		.sha1 = view_of(digest, 20),
+		.sha256 = view_of(digest, 32),
+		.subject = VIEW("CN=Ann \"A\""),
+		.issuer = VIEW("CN=CA"),
+		.serial = VIEW("01"),
+		.not_before = NOW - (int64_t)in->n * DAY,
+		.not_after = NOW + DAY,
+		.usages = in->usages,
+		.key_algorithm = VIEW("RSA-2048"),
+		.emails = VIEW(""),
+		.chain = view_of(chain, in->chain ? 32 : 0),
+		.imported_at = NOW,
+		.imported_by = VIEW("token"),
 	};
 	const struct binding binding = { row.id, row.user_id, row.sha256, view_text(keyring_wrapping_id(keyring)) };
 	assert_done(seal_new_key(keyring, &key, wrapped));
@@ -155,8 +165,8 @@ static int pull(struct fixture *f, const char *platform, bool enveloped, int64_t
 {
 	CERTIFICATE certificate = NULL;
 	BUF der = buf_of(CERTIFICATE_MAX_BYTES);
-	assert_done(ca_issue(keyring_ca_key(f->keeper.keyring, 0), keyring_ca_certificate(f->keeper.keyring, 0), device_key,
-			     DEVICE_ID, ID_A, &certificate));
+	assert_done(ca_issue(keyring_ca_key(f->keeper.keyring, 0), keyring_ca_certificate(f->keeper.keyring, 0),
+			     device_key, DEVICE_ID, ID_A, &certificate));
 	assert_done(ca_encode(certificate, der));
 	const struct pull p = { platform, enveloped, now, certificate, der };
 	return pull_as(f, &p);
@@ -179,8 +189,9 @@ static int make_user(void **state)
 TEST(a_user_with_nothing_gets_an_empty_list)
 {
 	assert_done(pull(*state, "ios-18", false, NOW));
-	assert_string_equal(json, "{\"version\":1,\"user\":\"ann@example.org\",\"device\":\"" DEVICE_ID "\","
-				  "\"issuedAt\":\"2023-11-14T22:13:20Z\",\"certificates\":[],\"intermediates\":[],\"removed\":[]}");
+	assert_string_equal(
+		json, "{\"version\":1,\"user\":\"ann@example.org\",\"device\":\"" DEVICE_ID "\","
+		      "\"issuedAt\":\"2023-11-14T22:13:20Z\",\"certificates\":[],\"intermediates\":[],\"removed\":[]}");
 }
 
 TEST(an_identity_is_told_with_all_its_facts)
@@ -226,8 +237,9 @@ TEST(certificates_above_the_leaves_come_once_each_as_pem)
 	add(f, 1, USAGE_ENCRYPTION, "issuer one");
 	add(f, 2, USAGE_ENCRYPTION, "issuer two");
 	assert_done(pull(f, "ios-18", false, NOW));
-	assert_json("\"intermediates\":[\"-----BEGIN CERTIFICATE-----\\u000aaXNzdWVyIG9uZQ==\\u000a-----END CERTIFICATE-----"
-		    "\\u000a\",\"-----BEGIN CERTIFICATE-----\\u000aaXNzdWVyIHR3bw==\\u000a-----END CERTIFICATE-----\\u000a\"]");
+	assert_json("\"intermediates\":["
+		    "\"-----BEGIN CERTIFICATE-----\\u000aaXNzdWVyIG9uZQ==\\u000a-----END CERTIFICATE-----\\u000a\","
+		    "\"-----BEGIN CERTIFICATE-----\\u000aaXNzdWVyIHR3bw==\\u000a-----END CERTIFICATE-----\\u000a\"]");
 }
 
 TEST(what_is_not_delivered_leaves_nothing_in_the_bundle)
@@ -291,11 +303,19 @@ TEST(the_entity_tag_changes_with_contents_form_query_and_time)
 TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
 {
 	static const char *const attacks[] = {
-		"sealed_key = zeroblob(60)", "sealed_certificate = zeroblob(60)", "sealed_modern = zeroblob(60)",
-		"sealed_legacy = zeroblob(60)", "sealed_modern = x''", "wrapped_key = zeroblob(40)", "wrapped_key = x''",
-		"key_id = '00000000'", "sealed_modern = identities.sealed_legacy", "sealed_key = identities.sealed_certificate",
+		"sealed_key = zeroblob(60)",
+		"sealed_certificate = zeroblob(60)",
+		"sealed_modern = zeroblob(60)",
+		"sealed_legacy = zeroblob(60)",
+		"sealed_modern = x''",
+		"wrapped_key = zeroblob(40)",
+		"wrapped_key = x''",
+		"key_id = '00000000'",
+		"sealed_modern = identities.sealed_legacy",
+		"sealed_key = identities.sealed_certificate",
 		/* another identity of the same user: its parts, its data key, or both */
-		"sealed_modern = o.sealed_modern", "wrapped_key = o.wrapped_key",
+		"sealed_modern = o.sealed_modern",
+		"wrapped_key = o.wrapped_key",
 		("wrapped_key = o.wrapped_key, sealed_key = o.sealed_key, sealed_certificate = o.sealed_certificate, "
 		 "sealed_modern = o.sealed_modern, sealed_legacy = o.sealed_legacy"),
 	};
@@ -305,8 +325,9 @@ TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
 	add(f, 1, USAGE_ENCRYPTION, NULL);
 	attack(f, "CREATE TABLE copy AS SELECT * FROM identities");
 	for (size_t i = 0; i < COUNT_OF(attacks); i++) {
-		snprintf(sql, sizeof sql, "UPDATE identities SET %s FROM copy o WHERE identities.id = '%s' AND o.id = '%s'",
-			 attacks[i], ids[1], ids[0]);
+		snprintf(sql, sizeof sql,
+			 "UPDATE identities SET %s FROM copy o WHERE identities.id = '%s' AND o.id = '%s'", attacks[i],
+			 ids[1], ids[0]);
 		attack(f, sql);
 		assert_fault(pull(f, "ios-18", false, NOW), TAMPERED);
 		assert_told(ids[1]);

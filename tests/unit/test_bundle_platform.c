@@ -54,9 +54,13 @@ TEST(a_platform_that_is_not_known_or_not_given_reads_both)
 
 TEST(case_and_what_stands_before_the_version_do_not_count)
 {
-	static const char *const old[] = { "iOS 17", "IOS-17.5", "ios17", "macOS 14.6", "Android 13", "iPadOS  17", "Android-9",
-					   "iPhone OS 12", "macOS Catalina 10.15", "ANDROID (13)" };
-	static const char *const new[] = { "iOS 18", "ios18", "macOS 15", "macOS Sequoia 15.1", "Android 14", "iOS v18" };
+	static const char *const old[] = { "iOS 17",	  "IOS-17.5",	  "ios17",
+					   "macOS 14.6",  "Android 13",	  "iPadOS  17",
+					   "Android-9",	  "iPhone OS 12", "macOS Catalina 10.15",
+					   "ANDROID (13)" };
+	static const char *const new[] = {
+		"iOS 18", "ios18", "macOS 15", "macOS Sequoia 15.1", "Android 14", "iOS v18"
+	};
 	ALL(old, true)
 	ALL(new, false)
 }

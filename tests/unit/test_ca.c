@@ -152,8 +152,10 @@ TEST(a_device_certificate_names_device_and_user)
 TEST(a_device_certificate_lasts_730_days_and_began_a_little_ago)
 {
 	CERTIFICATE x = issue(p256);
-	assert_in_range(seconds_until(X509_get0_notAfter(x)), CA_DEVICE_DAYS * DAY_SECONDS - 60, CA_DEVICE_DAYS * DAY_SECONDS);
-	assert_in_range(-seconds_until(X509_get0_notBefore(x)), CERTIFICATE_BACKDATE_SECONDS, CERTIFICATE_BACKDATE_SECONDS + 60);
+	assert_in_range(seconds_until(X509_get0_notAfter(x)), CA_DEVICE_DAYS * DAY_SECONDS - 60,
+			CA_DEVICE_DAYS * DAY_SECONDS);
+	assert_in_range(-seconds_until(X509_get0_notBefore(x)), CERTIFICATE_BACKDATE_SECONDS,
+			CERTIFICATE_BACKDATE_SECONDS + 60);
 }
 
 TEST(a_device_certificate_does_not_outlive_its_ca)

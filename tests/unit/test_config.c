@@ -89,7 +89,9 @@ TEST(every_number_is_taken_at_its_bounds_and_refused_past_them)
 
 TEST(what_is_no_whole_number_is_refused)
 {
-	static const char *const wrong[] = { "", " 8", "8 ", "-8", "+8", "8k", "0x8", "8.0", "99999999999999999999999" };
+	static const char *const wrong[] = {
+		"", " 8", "8 ", "-8", "+8", "8k", "0x8", "8.0", "99999999999999999999999"
+	};
 	struct config c;
 	config_init(&c);
 	for (size_t i = 0; i < COUNT_OF(wrong); i++)
@@ -113,7 +115,8 @@ TEST(every_text_is_taken_at_its_most_and_refused_past_it)
 	CONFIG_KEYS(TEXT_AT_EDGES, NOTHING, NOTHING)
 }
 
-static void check_choice(struct config *c, const char *section, const char *name, const char *values, const uint32_t *field)
+static void check_choice(struct config *c, const char *section, const char *name, const char *values,
+			 const uint32_t *field)
 {
 	uint32_t number = 0;
 	char value[64];
@@ -152,7 +155,8 @@ TEST(a_text_that_is_not_clean_is_refused)
 TEST(a_file_sets_what_it_names_and_leaves_the_rest)
 {
 	struct config c;
-	assert_done(read_text(&c, "# why\n[front]\nthreads = 7\n\n[paths]\ndatabase=/tmp/x y.db\n; more\n[log]\nlevel = 4\n"));
+	assert_done(read_text(
+		&c, "# why\n[front]\nthreads = 7\n\n[paths]\ndatabase=/tmp/x y.db\n; more\n[log]\nlevel = 4\n"));
 	assert_int_equal(c.threads, 7);
 	assert_string_equal(c.database, "/tmp/x y.db");
 	assert_int_equal(c.level, 4);

@@ -36,8 +36,12 @@ static void fingerprint_of(const char *certificate, uint8_t ret[static 32], char
 
 static int add_device(struct step *s, struct connection *c)
 {
-	const struct row_device row = { .id = view_text(s->device), .user_id = view_text(s->user), .name = VIEW("phone"),
-					.platform = VIEW("ios-18"), .state = STATE_ACTIVE, .enrolled_at = NOW };
+	const struct row_device row = { .id = view_text(s->device),
+					.user_id = view_text(s->user),
+					.name = VIEW("phone"),
+					.platform = VIEW("ios-18"),
+					.state = STATE_ACTIVE,
+					.enrolled_at = NOW };
 	return devices_insert(s->f->keeper.keyring, c, &row);
 }
 
@@ -349,7 +353,8 @@ TEST(a_cursor_that_nobody_gave_is_refused)
 	for (size_t i = 0; i < COUNT_OF(wrong); i++)
 		assert_fault(devices_put_page(f->keeper.keyring, c, NULL, view_text(wrong[i]), 10, page, next),
 			     MALFORMED_REQUEST);
-	assert_done(devices_put_page(f->keeper.keyring, c, NULL, VIEW("9223372036854775807:" DEVICE_A), 10, page, next));
+	assert_done(
+		devices_put_page(f->keeper.keyring, c, NULL, VIEW("9223372036854775807:" DEVICE_A), 10, page, next));
 }
 
 /* ---- one-time tokens ---- */
@@ -359,9 +364,15 @@ static uint8_t token_hash[32];
 static struct row_enrolment an_enrolment(void)
 {
 	assert_done(digest_sha256(VIEW("token"), token_hash));
-	return (struct row_enrolment){ .token_sha256 = view_of(token_hash, 32), .id = VIEW(ID_B), .user_id = VIEW(ID_A),
-				       .name = VIEW("phone"), .platform = VIEW(""), .created_at = NOW, .expires_at = NOW + 60,
-				       .device_id = VIEW(""), .csr_sha256 = VIEW("") };
+	return (struct row_enrolment){ .token_sha256 = view_of(token_hash, 32),
+				       .id = VIEW(ID_B),
+				       .user_id = VIEW(ID_A),
+				       .name = VIEW("phone"),
+				       .platform = VIEW(""),
+				       .created_at = NOW,
+				       .expires_at = NOW + 60,
+				       .device_id = VIEW(""),
+				       .csr_sha256 = VIEW("") };
 }
 
 static int add_enrolment(struct step *s, struct connection *c)

@@ -131,7 +131,8 @@ TEST(pem_is_found_under_either_label_and_between_other_text)
 
 TEST(of_several_pem_blocks_the_first_is_taken)
 {
-	static const char text[] = "-----BEGIN X-----\nZm9v\n-----END X-----\n-----BEGIN X-----\nYmFy\n-----END X-----\n";
+	static const char text[] =
+		"-----BEGIN X-----\nZm9v\n-----END X-----\n-----BEGIN X-----\nYmFy\n-----END X-----\n";
 	BUF b = buf_of(100);
 	assert_done(pem_decode("X", NULL, view_text(text), b));
 	assert_text(buf_view(b), "foo");
@@ -140,9 +141,14 @@ TEST(of_several_pem_blocks_the_first_is_taken)
 TEST(pem_that_is_cut_or_holds_something_else_is_refused)
 {
 	static const char *const wrong[] = {
-		"", "-----BEGIN X-----", "-----BEGIN X-----\nZm9v\n", "-----BEGIN X-----\nZm9v\n-----END Y-----\n",
-		"-----END X-----\n-----BEGIN X-----\nZm9v\n", "-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n-----END X-----\n",
-		"-----BEGIN X-----\nZm9\n-----END X-----\n", "----BEGIN X----\nZm9v\n----END X----\n",
+		"",
+		"-----BEGIN X-----",
+		"-----BEGIN X-----\nZm9v\n",
+		"-----BEGIN X-----\nZm9v\n-----END Y-----\n",
+		"-----END X-----\n-----BEGIN X-----\nZm9v\n",
+		"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n-----END X-----\n",
+		"-----BEGIN X-----\nZm9\n-----END X-----\n",
+		"----BEGIN X----\nZm9v\n----END X----\n",
 	};
 	BUF b = buf_of(100);
 	for (size_t i = 0; i < COUNT_OF(wrong); i++)

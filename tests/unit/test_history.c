@@ -25,8 +25,10 @@ static void arrange(struct arranged *a, const struct wanted *list, size_t count,
 {
 	memset(a, 0, sizeof *a);
 	for (size_t i = 0; i < count; i++)
-		a->at[i].row = (struct row_identity){ .sha1 = view_text(list[i].letter), .not_before = list[i].not_before,
-						      .not_after = list[i].not_after, .usages = list[i].usages,
+		a->at[i].row = (struct row_identity){ .sha1 = view_text(list[i].letter),
+						      .not_before = list[i].not_before,
+						      .not_after = list[i].not_after,
+						      .usages = list[i].usages,
 						      .imported_at = list[i].imported_at };
 	a->h = (struct history){ a->at, count };
 	history_arrange(&a->h, NOW, deliver_signing);
@@ -195,9 +197,20 @@ static int insert_identity(struct connection *c, void *arg)
 static struct row_identity some_identity(unsigned n, const char *id, const uint8_t *digest, const char *imported_by)
 {
 	return (struct row_identity){
-		.id = view_text(id), .user_id = VIEW(ID_A), .sha1 = view_of(digest, 20), .sha256 = view_of(digest, 32),
-		.subject = VIEW("CN=Ann"), .issuer = VIEW("CN=CA"), .serial = VIEW("01"), .not_before = n, .not_after = NOW,
-		.usages = ENC, .key_algorithm = VIEW("RSA-2048"), .emails = VIEW(""), .chain = VIEW(""), .imported_at = 1,
+		.id = view_text(id),
+		.user_id = VIEW(ID_A),
+		.sha1 = view_of(digest, 20),
+		.sha256 = view_of(digest, 32),
+		.subject = VIEW("CN=Ann"),
+		.issuer = VIEW("CN=CA"),
+		.serial = VIEW("01"),
+		.not_before = n,
+		.not_after = NOW,
+		.usages = ENC,
+		.key_algorithm = VIEW("RSA-2048"),
+		.emails = VIEW(""),
+		.chain = VIEW(""),
+		.imported_at = 1,
 		.imported_by = view_text(imported_by),
 	};
 }

@@ -55,7 +55,8 @@ TEST(secrets_are_found_at_any_depth_and_numbered_in_order)
 
 TEST(everything_else_is_left_byte_for_byte)
 {
-	static const char json[] = " {\"a\\u0041\\\"\":[1,-2.5e3,true,null,\"\\\\\",\"p\\\"assword\\\":\"],\"b\":{ }}\n";
+	static const char json[] =
+		" {\"a\\u0041\\\"\":[1,-2.5e3,true,null,\"\\\\\",\"p\\\"assword\\\":\"],\"b\":{ }}\n";
 	assert_done(lift(json));
 	assert_text(buf_view(plain), json);
 	assert_int_equal(buf_len(secrets), 0);
@@ -78,7 +79,8 @@ TEST(a_value_that_is_called_like_a_name_lifts_nothing)
 
 TEST(a_name_of_other_case_or_length_lifts_nothing)
 {
-	assert_done(lift("{\"Password\":\"a\",\"password2\":\"b\",\"passwor\":\"c\",\"\":\"d\",\"password\\u0000\":\"e\"}"));
+	assert_done(lift(
+		"{\"Password\":\"a\",\"password2\":\"b\",\"passwor\":\"c\",\"\":\"d\",\"password\\u0000\":\"e\"}"));
 	assert_int_equal(buf_len(secrets), 0);
 }
 

@@ -42,7 +42,8 @@ TEST(what_must_be_escaped_is)
 {
 	BUF b = buf_of(1000);
 	json_string(b, VIEW("a\"b\\c/\x01\x1f\n\r\t\0\x7f\xc3\xa4\xf0\x9f\x98\x80"));
-	assert_text(buf_view(b), "\"a\\\"b\\\\c/\\u0001\\u001f\\u000a\\u000d\\u0009\\u0000\x7f\xc3\xa4\xf0\x9f\x98\x80\"");
+	assert_text(buf_view(b),
+		    "\"a\\\"b\\\\c/\\u0001\\u001f\\u000a\\u000d\\u0009\\u0000\x7f\xc3\xa4\xf0\x9f\x98\x80\"");
 }
 
 TEST(names_are_escaped_as_strings_are)

@@ -159,7 +159,9 @@ TEST(a_damaged_line_is_named_by_its_number)
 
 TEST(a_line_of_an_unknown_kind_is_refused)
 {
-	static const char *const strange[] = { "\n", "hello\n", "wrap\n", "Rows AAAA\n", " \n", "# comment\n", "rows\n" };
+	static const char *const strange[] = {
+		"\n", "hello\n", "wrap\n", "Rows AAAA\n", " \n", "# comment\n", "rows\n"
+	};
 	for (size_t i = 0; i < COUNT_OF(strange); i++) {
 		put_all_but(0);
 		buf_put_text(text, strange[i]);

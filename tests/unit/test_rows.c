@@ -159,8 +159,8 @@ static void expect_tampered(struct fixture *f, int (*load)(struct fixture *f), c
 		struct row_##table a = some_##table('a'), b = some_##table('b'); \
 		store_##table(f, &a); \
 		store_##table(f, &b); \
-		attack(f, "UPDATE " TABLE_##table " SET mac = (SELECT o.mac FROM " TABLE_##table " o WHERE o.rowid <> " \
-			  TABLE_##table ".rowid)"); \
+		attack(f, "UPDATE " TABLE_##table " SET mac = (SELECT o.mac FROM " TABLE_##table " o " \
+			  "WHERE o.rowid <> " TABLE_##table ".rowid)"); \
 		assert_fault(try_##table(f), TAMPERED); \
 	} \
 	TEST(a_##table##_of_another_keyring_is_refused) \

@@ -19,7 +19,9 @@ static int make_all(void **state)
 	keyring = make_keyring();
 	sealed = buf_new(2 * MIB);
 	plain = buf_new(2 * MIB);
-	binding = (struct binding){ .record = VIEW(ID_A), .owner = VIEW(ID_B), .sha256 = VIEW("01234567890123456789012345678901"),
+	binding = (struct binding){ .record = VIEW(ID_A),
+				    .owner = VIEW(ID_B),
+				    .sha256 = VIEW("01234567890123456789012345678901"),
 				    .key_id = view_text(keyring_wrapping_id(keyring)) };
 	return sealed && plain ? seal_new_key(keyring, &data_key, wrapped) : -1;
 }
@@ -89,7 +91,8 @@ TEST(what_was_cut_or_lengthened_does_not_open)
 	buf_put_u8(sealed, 0);
 	for (size_t len = 0; len <= buf_len(sealed); len++)
 		if (len != buf_len(sealed) - 1)
-			assert_fault(unseal(&data_key, &binding, "key", view_of(buf_data(sealed), len), plain), TAMPERED);
+			assert_fault(unseal(&data_key, &binding, "key", view_of(buf_data(sealed), len), plain),
+				     TAMPERED);
 	assert_int_equal(buf_len(plain), 0);
 }
 
@@ -156,7 +159,8 @@ TEST(a_wrapped_key_that_was_changed_or_cut_does_not_unwrap)
 			assert_fault(seal_open_key(keyring, binding.key_id, view_of(wrapped, len), &key), TAMPERED);
 	for (size_t i = 0; i < SEAL_WRAPPED_BYTES; i++) {
 		wrapped[i] ^= 1;
-		assert_fault(seal_open_key(keyring, binding.key_id, view_of(wrapped, SEAL_WRAPPED_BYTES), &key), TAMPERED);
+		assert_fault(seal_open_key(keyring, binding.key_id, view_of(wrapped, SEAL_WRAPPED_BYTES), &key),
+			     TAMPERED);
 		wrapped[i] ^= 1;
 	}
 }
@@ -177,8 +181,9 @@ TEST(another_keyring_unwraps_nothing)
 	uint8_t wrapped[SEAL_WRAPPED_BYTES];
 	struct keyring *other = make_keyring();
 	assert_done(seal_new_key(keyring, &key, wrapped));
-	assert_fault(seal_open_key(other, view_text(keyring_wrapping_id(other)), view_of(wrapped, sizeof wrapped), &key),
-		     TAMPERED);
+	assert_fault(
+		seal_open_key(other, view_text(keyring_wrapping_id(other)), view_of(wrapped, sizeof wrapped), &key),
+		TAMPERED);
 	keyring_free(other);
 }
 
@@ -188,7 +193,8 @@ TEST(a_mac_is_hmac_with_sha_256)
 	BUF fields = buf_of(100);
 	buf_put_text(fields, "what do ya want for nothing?");
 	assert_done(seal_mac(&data_key, fields, mac));
-	assert_non_null(HMAC(EVP_sha256(), data_key.at, sizeof data_key.at, buf_data(fields), buf_len(fields), wanted, NULL));
+	assert_non_null(
+		HMAC(EVP_sha256(), data_key.at, sizeof data_key.at, buf_data(fields), buf_len(fields), wanted, NULL));
 	assert_memory_equal(mac, wanted, sizeof mac);
 }
 
@@ -207,7 +213,8 @@ TEST(digests_are_the_standards)
 	assert_done(digest_sha1(VIEW("abc"), sha1));
 	assert_memory_equal(sha256, "\xba\x78\x16\xbf\x8f\x01\xcf\xea\x41\x41\x40\xde\x5d\xae\x22\x23"
 				    "\xb0\x03\x61\xa3\x96\x17\x7a\x9c\xb4\x10\xff\x61\xf2\x00\x15\xad", 32);
-	assert_memory_equal(sha1, "\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d", 20);
+	assert_memory_equal(sha1, "\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d",
+			    20);
 }
 
 TEST(a_token_has_43_characters_and_comes_with_its_hash)

@@ -9,7 +9,8 @@ TEST(text_in_every_length_of_utf_8_is_clean)
 {
 	assert_true(text_is_clean(VIEW("")));
 	assert_true(text_is_clean(VIEW(" plain ~")));
-	assert_true(text_is_clean(VIEW("\xc2\xa0 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf")));
+	assert_true(
+		text_is_clean(VIEW("\xc2\xa0 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf")));
 	assert_true(text_is_clean(VIEW("\xed\x9f\xbf\xee\x80\x80"))); /* the neighbours of the surrogates */
 }
 

@@ -23,9 +23,13 @@ static int add(struct fixture *f, const char *id, const char *secret, const char
 {
 	uint8_t hash[32];
 	assert_done(digest_sha256(view_text(secret), hash));
-	struct adding a = { f, { .id = view_text(id), .token_sha256 = view_of(hash, sizeof hash), .name = VIEW("a name"),
-				 .role = view_text(role), .created_at = now_seconds(),
-				 .expires_at = expires_in ? now_seconds() + expires_in : 0 } };
+	struct adding a = { f,
+			    { .id = view_text(id),
+			      .token_sha256 = view_of(hash, sizeof hash),
+			      .name = VIEW("a name"),
+			      .role = view_text(role),
+			      .created_at = now_seconds(),
+			      .expires_at = expires_in ? now_seconds() + expires_in : 0 } };
 	return db_write(f->keeper.db, add_job, &a);
 }
 

@@ -94,10 +94,10 @@ TEST(a_user_is_found_whatever_the_case)
 TEST(case_does_not_count_outside_ascii_either)
 {
 	static const char *const pairs[][2] = {
-		{ "J\xc3\x96RG@example.org", "j\xc3\xb6rg@example.org" },                       /* Latin */
-		{ "\xce\xa3\xce\x9f\xce\xa6\xce\x99\xce\x91", "\xcf\x83\xce\xbf\xcf\x86\xce\xb9\xce\xb1" },   /* Greek */
-		{ "\xd0\x98\xd0\x92\xd0\x90\xd0\x9d", "\xd0\xb8\xd0\xb2\xd0\xb0\xd0\xbd" },             /* Cyrillic */
-		{ "\xf0\x90\x90\x80", "\xf0\x90\x90\xa8" },                                     /* Deseret, four bytes */
+		{ "J\xc3\x96RG@example.org", "j\xc3\xb6rg@example.org" },				    /* Latin */
+		{ "\xce\xa3\xce\x9f\xce\xa6\xce\x99\xce\x91", "\xcf\x83\xce\xbf\xcf\x86\xce\xb9\xce\xb1" }, /* Greek */
+		{ "\xd0\x98\xd0\x92\xd0\x90\xd0\x9d", "\xd0\xb8\xd0\xb2\xd0\xb0\xd0\xbd" }, /* Cyrillic */
+		{ "\xf0\x90\x90\x80", "\xf0\x90\x90\xa8" },				    /* Deseret, four bytes */
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
@@ -155,8 +155,10 @@ TEST(a_name_that_grows_when_it_is_folded_is_taken_at_its_most)
 TEST(a_name_that_is_empty_or_no_clean_text_is_refused)
 {
 	struct fixture *f = *state;
-	static const struct { const char *p; size_t len; } wrong[] = { { "", 0 }, { "a\nb", 3 }, { "a\0b", 3 }, { "\xff", 1 },
-								       { "a\x7f", 2 }, { "\xc2\x85", 2 } };
+	static const struct {
+		const char *p;
+		size_t len;
+	} wrong[] = { { "", 0 }, { "a\nb", 3 }, { "a\0b", 3 }, { "\xff", 1 }, { "a\x7f", 2 }, { "\xc2\x85", 2 } };
 	char id[UUID_TEXT + 1];
 	for (size_t i = 0; i < COUNT_OF(wrong); i++)
 		assert_fault(find(f, view_of(wrong[i].p, wrong[i].len), id), MALFORMED_REQUEST);
@@ -302,8 +304,10 @@ TEST(each_change_of_a_user_is_recorded)
 	assert_done(create_user(f, ID_A, "ann@example.org"));
 	assert_done(rename_user(f, "ann@example.org", "anna@example.org"));
 	assert_done(retire_user(f, "anna@example.org"));
-	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE user_id = '" ID_A "' AND actor = 'service' AND "
-				    "request_id = 'request' AND event IN ('user.create', 'user.rename', 'user.retire')"), 3);
+	assert_int_equal(look_up(f,
+				 "SELECT count(*) FROM audit WHERE user_id = '" ID_A "' AND actor = 'service' AND "
+				 "request_id = 'request' AND event IN ('user.create', 'user.rename', 'user.retire')"),
+			 3);
 }
 
 int main(void)
