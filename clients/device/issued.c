@@ -24,12 +24,14 @@ X509_STORE *store_of(STACK_OF(X509) *anchors)
 	return taken;
 }
 
+/* The purpose is set on the parameters: X509_STORE_CTX_set_purpose() leaves one alone that came with the store. */
 static bool chains_to(X509 *certificate, STACK_OF(X509) *chain, STACK_OF(X509) *anchors)
 {
 	STORE store = store_of(anchors);
 	STORE_CTX context = X509_STORE_CTX_new();
 	bool done = store && context && X509_STORE_CTX_init(context, store, certificate, chain) == 1 &&
-		    X509_STORE_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) == 1 && X509_verify_cert(context) == 1;
+		    X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(context), X509_PURPOSE_SSL_CLIENT) == 1 &&
+		    X509_verify_cert(context) == 1;
 	ERR_clear_error();
 	return done;
 }

@@ -48,6 +48,15 @@ static unsigned seconds_to_wait(int rc, const struct http_answer *answer, unsign
 	return answer->retry_after > 0 ? (unsigned)answer->retry_after : tries;
 }
 
+/* An import that was done names what was imported; an answer that does not is no success. */
+static int read_facts(struct view body, json_t **ret_facts)
+{
+	int rc = json_read(body, ret_facts);
+	if (rc == EXIT_DONE && json_array_size(json_object_get(*ret_facts, "certificates")) == 0)
+		rc = trouble(EXIT_REFUSED, "the server's answer can not be used: it names no certificate");
+	return rc;
+}
+
 int import_send(struct session *session, const struct import_item *item, int usages, struct view password_secret,
 		bool *ret_created, json_t **ret_facts)
 {
@@ -67,6 +76,6 @@ int import_send(struct session *session, const struct import_item *item, int usa
 			continue;
 		}
 		*ret_created = answer.status == 201;
-		return rc ? rc : json_read(buf_view(answer.body_secret), ret_facts);
+		return rc ? rc : read_facts(buf_view(answer.body_secret), ret_facts);
 	}
 }
