@@ -137,8 +137,8 @@ analyze:
 	@$(MAKE) --no-print-directory BUILD=build-analyze CC=gcc OPT='-O2 -fanalyzer' all
 	@$(MAKE) --no-print-directory BUILD=build-clang CC=clang all
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -Icommon -Ibuild \
-		--suppress=preprocessorErrorDirective common daemon clients
-	@clang-tidy --quiet --warnings-as-errors='*' $(filter-out common/config.c,$(call sources,common daemon/*  clients/*)) \
+		-D'static_ASN1_SEQUENCE_END_name(a,b)=' --suppress=preprocessorErrorDirective common daemon clients
+	@clang-tidy --quiet $(wildcard common/*.c daemon/*/*.c clients/*/*.c) \
 		-- -std=gnu11 -D_GNU_SOURCE -Icommon -I$(BUILD)
 
 conf/pfxd.conf: $(BUILD)/pfxd-keeper

@@ -28,7 +28,7 @@ static void trim_partial_utf8(char *text, size_t len)
 		text[i - 1] = '\0';
 }
 
-int fail(enum fault fault, const char *format, ...)
+void fault_say(const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -39,7 +39,6 @@ int fail(enum fault fault, const char *format, ...)
 	for (char *p = detail; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
-	return -(int)fault;
 }
 
 const char *fault_detail(void)

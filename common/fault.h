@@ -54,8 +54,12 @@ enum fault {
 
 #define FAULT_DETAIL_MAX 400 /* bytes of the sentence, with its end */
 
-/* Records the sentence for this thread and returns -fault. Control characters in it become '?'. */
-int fail(enum fault fault, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+/* Records the sentence for this thread. Control characters in it become '?'. */
+void fault_say(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+/* int fail(enum fault fault, const char *format, ...): records the sentence and gives -fault. A macro, so that compilers
+ * and analyzers see that the result is negative. */
+#define fail(fault, ...) (fault_say(__VA_ARGS__), fault_negative(fault))
+static inline int fault_negative(enum fault fault) { return -(int)fault; }
 
 /* The sentence of this thread's last fail(); "" before the first. Owned by the thread, until its next fail(). */
 const char *fault_detail(void);

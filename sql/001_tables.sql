@@ -27,7 +27,7 @@ CREATE TABLE chain_certificates (sha256 BLOB PRIMARY KEY, der BLOB NOT NULL) STR
 
 -- Thumbprints of identities that a user had: devices are told to remove them.
 CREATE TABLE removals (user_id TEXT NOT NULL REFERENCES users (id), sha1 BLOB NOT NULL, at INTEGER NOT NULL,
-	PRIMARY KEY (user_id, sha1)) STRICT;
+	mac BLOB NOT NULL, PRIMARY KEY (user_id, sha1)) STRICT;
 
 -- last_pull_at is outside the mac.
 CREATE TABLE devices (

@@ -72,11 +72,12 @@ INSERT INTO chain_certificates (sha256, der) VALUES ($1, $2) ON CONFLICT (sha256
 SELECT der FROM chain_certificates WHERE sha256 = $1;
 
 -- removal_put
-INSERT INTO removals (user_id, sha1, at) VALUES ($1, $2, $3) ON CONFLICT (user_id, sha1) DO UPDATE SET at = excluded.at;
+INSERT INTO removals (user_id, sha1, at, mac) VALUES ($1, $2, $3, $4)
+ON CONFLICT (user_id, sha1) DO UPDATE SET at = excluded.at, mac = excluded.mac;
 -- removal_delete
 DELETE FROM removals WHERE user_id = $1 AND sha1 = $2;
 -- removals_of_user
-SELECT sha1 FROM removals WHERE user_id = $1 ORDER BY sha1;
+SELECT user_id, sha1, at, mac FROM removals WHERE user_id = $1 ORDER BY sha1;
 
 -- device_get
 SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE id = $1;
@@ -171,6 +172,8 @@ SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, 
 -- all_enrolment
 SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac
 FROM enrolments;
+-- all_removal
+SELECT user_id, sha1, at, mac FROM removals;
 -- all_token
 SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens;
 
@@ -241,8 +244,9 @@ LEFT JOIN identities i ON i.id = e.object
 LEFT JOIN audit x ON x.event = 'identity.delete' AND x.object = e.object
 WHERE e.event = 'identity.import' AND i.id IS NULL AND x.sequence IS NULL
 UNION ALL
-SELECT 'identity ' || i.id || ' has a row, but was never imported' FROM identities i
-LEFT JOIN audit e ON e.event = 'identity.import' AND e.object = i.id WHERE e.sequence IS NULL;
+SELECT 'identity ' || i.id || ' has a row, but was never imported for this user' FROM identities i
+LEFT JOIN audit e ON e.event = 'identity.import' AND e.object = i.id AND e.user_id = i.user_id
+WHERE e.sequence IS NULL;
 -- differ_users
 SELECT 'user ' || e.user_id || ' was retired, but the row says active' FROM audit e
 JOIN users u ON u.id = e.user_id WHERE e.event = 'user.retire' AND u.state = 1
@@ -254,4 +258,10 @@ SELECT 'user ' || u.id || ' is called otherwise than the last record of it says'
 JOIN (SELECT user_id, max(sequence) AS newest FROM audit WHERE event IN ('user.create', 'user.rename')
 	GROUP BY user_id) x ON x.user_id = u.id
 JOIN audit e ON e.sequence = x.newest
-WHERE u.state = 1 AND e.detail <> u.upn;
+WHERE u.state = 1 AND e.detail <> u.upn
+UNION ALL
+SELECT 'user ' || u.id || ' is active, but the name by which it is found is gone' FROM users u
+LEFT JOIN names n ON n.user_id = u.id AND n.shown = u.upn WHERE u.state = 1 AND n.name IS NULL
+UNION ALL
+SELECT 'user ' || e.user_id || ' was made, but the row is gone' FROM audit e
+LEFT JOIN users u ON u.id = e.user_id WHERE e.event = 'user.create' AND u.id IS NULL;

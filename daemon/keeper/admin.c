@@ -243,25 +243,31 @@ struct act {
 	struct buf *answer;
 };
 
+/* Devices are told to remove what the user had. */
+static int remember_removal(struct keeper *k, struct connection *c, const struct row_identity *row)
+{
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	const struct row_removal removal = { .user_id = row->user_id, .sha1 = row->sha1, .at = now_seconds() };
+	int rc = statement_get(c, SQL_removal_put, &s);
+	if (rc == 0)
+		rc = bind_removal(k->keyring, s, &removal, mac);
+	return rc < 0 ? rc : statement_run(s);
+}
+
 static int forget_identity(struct keeper *k, struct connection *c, const struct actor *actor,
 			   const struct row_identity *row)
 {
-	STATEMENT delete = NULL;
-	STATEMENT remember = NULL;
+	STATEMENT s = NULL;
 	char sha256[65];
 	hex_encode(row->sha256, sha256);
-	int rc = statement_get(c, SQL_identity_delete, &delete);
-	if (rc == 0)
-		rc = statement_get(c, SQL_removal_put, &remember);
+	int rc = statement_get(c, SQL_identity_delete, &s);
 	if (rc < 0)
 		return rc;
-	bind_text(delete, 1, row->id);
-	bind_text(remember, 1, row->user_id);
-	bind_blob(remember, 2, row->sha1);
-	bind_number(remember, 3, now_seconds());
-	rc = statement_run(delete);
+	bind_text(s, 1, row->id);
+	rc = statement_run(s);
 	if (rc == 0)
-		rc = statement_run(remember);
+		rc = remember_removal(k, c, row);
 	const struct audit_record r = { .event = "identity.delete", .actor = actor->id, .user_id = row->user_id,
 					.object = row->id, .detail = view_text(sha256), .request_id = actor->request_id };
 	if (rc == 0)

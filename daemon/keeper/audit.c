@@ -165,7 +165,7 @@ static int differ(struct verification *v, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	if (v->count == DIFFERENCES_MAX)
-		snprintf(text, sizeof text, "and more: only the first %u are told", DIFFERENCES_MAX - 1);
+		snprintf(text, sizeof text, "and more: only the first %d are told", DIFFERENCES_MAX - 1);
 	const struct msg_string string = { view_text(text) };
 	return put_string(v->differences, &string);
 }

@@ -54,7 +54,7 @@ bool platform_is_legacy(struct view platform)
 
 /* ---- what is in it ---- */
 
-static int read_removed(struct connection *c, struct view user_id, struct buf *ret)
+static int read_removed(const struct keyring *keyring, struct connection *c, struct view user_id, struct buf *ret)
 {
 	STATEMENT s = NULL;
 	int rc = statement_get(c, SQL_removals_of_user, &s);
@@ -62,12 +62,13 @@ static int read_removed(struct connection *c, struct view user_id, struct buf *r
 		return rc;
 	bind_text(s, 1, user_id);
 	while ((rc = statement_step(s)) > 0) {
-		struct view sha1 = column_view(s, 0);
-		buf_put(ret, sha1.p, sha1.len);
+		ROW(removal, removal);
+		rc = load_removal(keyring, s, &removal);
+		if (rc < 0)
+			return rc;
+		buf_put(ret, removal.sha1.p, removal.sha1.len);
 	}
-	if (rc == 0 && (!buf_ok(ret) || buf_len(ret) % 20 != 0))
-		rc = fail(FAULT_TAMPERED, "the list of removed thumbprints was changed");
-	return rc;
+	return rc == 0 && !buf_ok(ret) ? fail(FAULT_UNAVAILABLE, "no memory for a bundle") : rc;
 }
 
 int bundle_read(struct keeper *k, struct connection *c, const struct shown *shown, bool enveloped, int64_t now,
@@ -79,7 +80,7 @@ int bundle_read(struct keeper *k, struct connection *c, const struct shown *show
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	int rc = history_read(k->keyring, c, shown->user.id, now, k->config.deliver_signing == DELIVER_NEWEST,
 			      &ret->history);
-	return rc < 0 ? rc : read_removed(c, shown->user.id, ret->removed);
+	return rc < 0 ? rc : read_removed(k->keyring, c, shown->user.id, ret->removed);
 }
 
 void bundle_done(struct bundle *b)

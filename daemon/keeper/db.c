@@ -197,25 +197,39 @@ const char *db_path(const struct db *db)
 
 /* ---- reading ---- */
 
-int db_read(struct db *db, struct connection **ret)
+/* An idle reader, or leave (*ret is NULL) to open another one. */
+static int take_reader(struct db *db, struct connection **ret)
 {
-	struct connection *c;
 	pthread_mutex_lock(&db->lock);
-	if ((c = db->idle))
-		db->idle = c->next;
-	bool full = !c && db->readers == DB_READERS_MAX;
-	if (!c && !full)
+	*ret = db->idle;
+	bool full = !*ret && db->readers == DB_READERS_MAX;
+	if (*ret)
+		db->idle = (*ret)->next;
+	else if (!full)
 		db->readers++;
 	pthread_mutex_unlock(&db->lock);
-	if (full)
-		return fail(FAULT_UNAVAILABLE, "too many requests read the database at once");
-	int rc = c ? 0 : connection_open(db, false, &c);
-	if (rc < 0) {
-		pthread_mutex_lock(&db->lock);
-		db->readers--;
-		pthread_mutex_unlock(&db->lock);
+	return full ? fail(FAULT_UNAVAILABLE, "too many requests read the database at once") : 0;
+}
+
+static int open_reader(struct db *db, struct connection **ret)
+{
+	int rc = connection_open(db, false, ret);
+	if (rc == 0)
+		return 0;
+	pthread_mutex_lock(&db->lock);
+	db->readers--;
+	pthread_mutex_unlock(&db->lock);
+	return rc;
+}
+
+int db_read(struct db *db, struct connection **ret)
+{
+	struct connection *c = NULL;
+	int rc = take_reader(db, &c);
+	if (rc == 0 && !c)
+		rc = open_reader(db, &c);
+	if (rc < 0 || !c)
 		return rc;
-	}
 	rc = run_text(c, "BEGIN");
 	if (rc < 0)
 		db_read_done(c);
@@ -300,6 +314,8 @@ int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *a
 	struct job job = { .run = run, .arg = arg };
 	pthread_mutex_lock(&db->lock);
 	*db->last = &job;
+	/* The queue never outlives the job: this function returns when a batch with it is done. */
+	/* cppcheck-suppress autoVariables */
 	db->last = &job.next;
 	while (!job.done) {
 		if (db->leading) {

@@ -92,8 +92,8 @@ static int open_csr(struct keeper *k, struct view csr, EVP_PKEY **ret)
 {
 	BUF request = buf_new(CSR_MAX_BYTES + KIB);
 	BUF opened = buf_new(FRAME_MAX_BYTES);
-	struct view fields;
-	struct msg_opened_csr m;
+	struct view fields = { 0 };
+	struct msg_opened_csr m = { 0 };
 	if (!request || !opened)
 		return fail(FAULT_UNAVAILABLE, "no memory for a request");
 	const struct msg_open_csr message = { csr };

@@ -227,7 +227,7 @@ static int finish(struct pool *p, const struct opener *o, struct buf *answer, in
 		  struct view *ret_fields)
 {
 	uint8_t verb = 0;
-	struct msg_error error;
+	struct msg_error error = { 0 };
 	int rc = frame_receive(o->fd, answer, FRAME_MAX_BYTES, deadline_ms, &verb, ret_fields);
 	if (rc == 0 && verb == VERB_ERROR)
 		rc = read_error(*ret_fields, &error);

@@ -25,10 +25,11 @@ enum state { STATE_ACTIVE = 1, STATE_REVOKED = 2 };
 #define ROW_enrolment(F) \
 	F(blob, token_sha256) F(text, id) F(text, user_id) F(text, name) F(text, platform) F(number, created_at) \
 	F(number, expires_at) F(number, spent_at) F(text, device_id) F(blob, csr_sha256)
+#define ROW_removal(F)  F(text, user_id) F(blob, sha1) F(number, at)
 #define ROW_token(F) \
 	F(text, id) F(blob, token_sha256) F(text, name) F(text, role) F(number, created_at) F(number, expires_at)
 
-#define ROWS(R) R(user) R(name) R(identity) R(device) R(device_certificate) R(enrolment) R(token)
+#define ROWS(R) R(user) R(name) R(identity) R(device) R(device_certificate) R(enrolment) R(removal) R(token)
 
 #define ROWTYPE_text struct view
 #define ROWTYPE_blob struct view

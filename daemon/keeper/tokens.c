@@ -18,7 +18,7 @@ int role_of(struct view name)
 {
 	for (size_t i = 0; i < sizeof roles_by_name / sizeof roles_by_name[0]; i++)
 		if (view_is(name, roles_by_name[i].name))
-			return roles_by_name[i].role;
+			return (int)roles_by_name[i].role;
 	return 0;
 }
 

@@ -283,7 +283,8 @@ static int open_encrypted(struct bags *b, struct password *password, const PKCS7
 {
 	BUF plain_secret = NULL;
 	const PKCS7_ENC_CONTENT *content = encrypted_content(safe);
-	int rc = decrypt(b, password, content->algorithm, content->enc_data, &plain_secret);
+	int rc = !content ? fail(FAULT_MALFORMED_PKCS12, "RFC 7292 4.1: an encrypted safe without content") :
+			    decrypt(b, password, content->algorithm, content->enc_data, &plain_secret);
 	return rc < 0 ? rc : read_safe_contents(b, buf_view(plain_secret), 0);
 }
 

@@ -135,7 +135,7 @@ static int read_ec(struct view bits, struct public_key *ret)
 	OWNED(EC_GROUP) group = EC_GROUP_new_by_curve_name(ret->curve);
 	if (!group)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM, "this OpenSSL does not have the curve %s",
-			    curve_by_nid(ret->curve)->name);
+			    OBJ_nid2sn(ret->curve));
 	return ec_public_set(ret, group, bits);
 }
 

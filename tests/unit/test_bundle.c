@@ -251,10 +251,35 @@ TEST(what_is_not_delivered_leaves_nothing_in_the_bundle)
 	assert_json("\"certificates\":[],\"intermediates\":[]");
 }
 
+struct removed {
+	struct fixture *f;
+	const uint8_t *sha1;
+};
+
+static int store_removal(struct connection *c, void *arg)
+{
+	const struct removed *in = arg;
+	const struct row_removal row = { .user_id = VIEW(ID_A), .sha1 = view_of(in->sha1, 20), .at = 1 };
+	STATEMENT s = NULL;
+	uint8_t mac[32];
+	int rc = statement_get(c, SQL_removal_put, &s);
+	if (rc == 0)
+		rc = bind_removal(in->f->keeper.keyring, s, &row, mac);
+	return rc < 0 ? rc : statement_run(s);
+}
+
+static void remove_thumbprint(struct fixture *f, const uint8_t sha1[20])
+{
+	struct removed in = { f, sha1 };
+	assert_done(db_write(f->keeper.db, store_removal, &in));
+}
+
 TEST(thumbprints_of_what_was_removed_are_told)
 {
 	struct fixture *f = *state;
-	attack(f, "INSERT INTO removals VALUES ('" ID_A "', x'00112233445566778899aabbccddeeff00112233', 1)");
+	static const uint8_t sha1[] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99,
+					0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00, 0x11, 0x22, 0x33 };
+	remove_thumbprint(f, sha1);
 	assert_done(pull(f, "ios-18", false, NOW));
 	assert_json("\"removed\":[\"00112233445566778899aabbccddeeff00112233\"]");
 }
@@ -294,11 +319,19 @@ TEST(the_entity_tag_changes_with_contents_form_query_and_time)
 	CHANGES_THE_TAG(add(f, 0, USAGE_ENCRYPTION, NULL); assert_done(pull(f, "ios-18", false, NOW)));
 	/* Yesterday the newer one had not begun, so the other was current. */
 	CHANGES_THE_TAG(assert_done(pull(f, "ios-18", false, NOW - DAY / 2)));
-	CHANGES_THE_TAG(attack(f, "INSERT INTO removals VALUES ('" ID_A "', zeroblob(20), 1)");
+	CHANGES_THE_TAG(remove_thumbprint(f, (const uint8_t[20]){ 0 });
 			assert_done(pull(f, "ios-18", false, NOW)));
 }
 
 /* ---- damage ---- */
+
+TEST(a_removal_that_this_service_did_not_write_stops_the_bundle)
+{
+	struct fixture *f = *state;
+	attack(f, "INSERT INTO removals VALUES ('" ID_A "', zeroblob(20), 1, zeroblob(32))");
+	assert_fault(pull(f, "ios-18", false, NOW), TAMPERED);
+}
+
 
 TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
 {
@@ -361,6 +394,7 @@ int main(void)
 		bundle_test(thumbprints_of_what_was_removed_are_told),
 		bundle_test(the_entity_tag_stays_while_nothing_changes),
 		bundle_test(the_entity_tag_changes_with_contents_form_query_and_time),
+		bundle_test(a_removal_that_this_service_did_not_write_stops_the_bundle),
 		bundle_test(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity),
 		bundle_test(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle),
 	};

@@ -343,8 +343,8 @@ TEST(every_page_size_shows_every_device_once)
 
 TEST(a_cursor_that_nobody_gave_is_refused)
 {
-	static const char *const wrong[] = { "x", ":", "1:", "1:x", ":" DEVICE_A, "-1:" DEVICE_A, "1:" DEVICE_A "0",
-					     "9223372036854775808:" DEVICE_A };
+	static const char *const wrong[] = { "x", ".", "1.", "1.x", "." DEVICE_A, "-1." DEVICE_A, "1." DEVICE_A "0",
+					     "9223372036854775808." DEVICE_A };
 	struct fixture *f = *state;
 	char next[DEVICE_CURSOR_MAX];
 	READER c = NULL;
@@ -354,7 +354,7 @@ TEST(a_cursor_that_nobody_gave_is_refused)
 		assert_fault(devices_put_page(f->keeper.keyring, c, NULL, view_text(wrong[i]), 10, page, next),
 			     MALFORMED_REQUEST);
 	assert_done(
-		devices_put_page(f->keeper.keyring, c, NULL, VIEW("9223372036854775807:" DEVICE_A), 10, page, next));
+		devices_put_page(f->keeper.keyring, c, NULL, VIEW("9223372036854775807." DEVICE_A), 10, page, next));
 }
 
 /* ---- one-time tokens ---- */

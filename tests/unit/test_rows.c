@@ -79,6 +79,7 @@ static void raw_number(sqlite3_stmt *s, int n, int64_t v)
 #define TABLE_device "devices"
 #define TABLE_device_certificate "device_certificates"
 #define TABLE_enrolment "enrolments"
+#define TABLE_removal "removals"
 #define TABLE_token "tokens"
 
 /* How each type of column is changed by one who has the disk. */
