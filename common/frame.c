@@ -127,7 +127,8 @@ int unix_connect(const char *path)
 		return fail(FAULT_UNAVAILABLE, "the socket path %s is longer than %zu bytes", path,
 			    sizeof address.sun_path - 1);
 	strcpy(address.sun_path, path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Never waits: with a full queue on the other side a blocking connect() would, for ever. */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail(FAULT_UNAVAILABLE, "no socket: %s", strerror(errno));
 	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {

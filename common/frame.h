@@ -22,7 +22,7 @@ int frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_
 int64_t clock_ms(void);
 
 /* Connects to the stream socket at path, which is relative to the working directory if it does not begin with '/'.
- * Returns the descriptor, close-on-exec, or UNAVAILABLE with a sentence. */
+ * Returns the descriptor, close-on-exec and non-blocking, or UNAVAILABLE with a sentence; never waits. */
 int unix_connect(const char *path);
 
 /* True when an idle connection can not be used any more: closed by the peer, or with bytes that nobody asked for. */

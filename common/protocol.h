@@ -51,8 +51,11 @@ enum limits {
 	LIST_MAX_BYTES = 8 * MIB,
 	RECEIPTS_MAX = 1000,
 	RECEIPT_ERROR_MAX_BYTES = 512,
+	BUNDLE_JSON_MAX_BYTES = 12 * MIB,
 	BUNDLE_MAX_BYTES = 24 * MIB,
 	IDENTITIES_PER_USER_MAX = 500,
+	USER_PKCS12_MAX_BYTES = 5 * MIB, /* of all PKCS#12 files of a user, one form: base64 of it fits a bundle */
+	USER_CHAIN_MAX_BYTES = MIB,      /* of all certificates above them, each once */
 	DEVICES_PER_USER_MAX = 100,
 	ENROLMENT_SECONDS_DEFAULT = 86400,
 	ENROLMENT_SECONDS_MAX = 604800,
@@ -187,7 +190,7 @@ enum health_state { HEALTH_OK = 0, HEALTH_FAILED = 1, HEALTH_UNKNOWN = 2 };
 #define FIELDS_tokens(F)       F(list, tokens, LIST_MAX_BYTES)
 #define FIELDS_audit_facts(F) /* each but sequence, at and event may be empty */ \
 	F(u64, sequence, UINT64_MAX) F(time, at, 0) F(text, event, 64) F(text, actor, 64) F(text, user, ID_MAX_BYTES) \
-	F(text, object, 128) F(text, detail, 512) F(text, request_id, REQUEST_ID_MAX)
+	F(text, object, 4 * UPN_MAX_BYTES) F(text, detail, 512) F(text, request_id, REQUEST_ID_MAX)
 #define FIELDS_audit(F)        F(list, records, LIST_MAX_BYTES) F(text, next_cursor, CURSOR_MAX_BYTES)
 #define FIELDS_verification(F) /* differences: of string */ \
 	F(u8, ok, 1) F(u64, records, UINT64_MAX) F(list, differences, LIST_MAX_BYTES)

@@ -26,6 +26,8 @@ SELECT n.name, n.user_id FROM names n JOIN users u ON u.id = n.user_id AND n.sho
 WHERE n.name > $1 ORDER BY n.name LIMIT $2;
 -- user_count_identities
 SELECT count(*) FROM identities WHERE user_id = $1;
+-- user_size_identities
+SELECT count(*), coalesce(sum(length(sealed_legacy)), 0) FROM identities WHERE user_id = $1;
 -- user_count_devices
 SELECT count(*) FROM devices WHERE user_id = $1;
 
@@ -152,6 +154,8 @@ ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, chain = excluded.ch
 -- audit_insert
 INSERT INTO audit (sequence, at, event, actor, user_id, object, detail, request_id, mac)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- audit_before_first
+SELECT count(*) FROM audit WHERE sequence < 1;
 -- audit_after
 SELECT sequence, at, event, actor, user_id, object, detail, request_id, mac FROM audit
 WHERE sequence > $1 ORDER BY sequence LIMIT $2;
@@ -247,6 +251,20 @@ UNION ALL
 SELECT 'identity ' || i.id || ' has a row, but was never imported for this user' FROM identities i
 LEFT JOIN audit e ON e.event = 'identity.import' AND e.object = i.id AND e.user_id = i.user_id
 WHERE e.sequence IS NULL;
+-- differ_usages
+SELECT 'identity ' || i.id || ' has other usages than its last record says' FROM identities i
+JOIN (SELECT object, max(sequence) AS newest FROM audit WHERE event IN ('identity.import', 'identity.usages')
+	GROUP BY object) x ON x.object = i.id
+JOIN audit e ON e.sequence = x.newest WHERE substr(e.detail, 66) <> CAST(i.usages AS TEXT);
+-- differ_names
+SELECT 'user ' || e.user_id || ' was called by a name in record ' || e.sequence || ' that leads nowhere now' FROM audit e
+JOIN users u ON u.id = e.user_id AND u.state = 1
+LEFT JOIN names n ON n.name = e.object AND n.user_id = e.user_id
+WHERE e.event IN ('user.create', 'user.rename') AND n.name IS NULL
+UNION ALL
+SELECT 'the name of user ' || n.user_id || ' has a row, but was never given' FROM names n
+LEFT JOIN audit e ON e.event IN ('user.create', 'user.rename') AND e.object = n.name AND e.user_id = n.user_id
+WHERE e.sequence IS NULL;
 -- differ_users
 SELECT 'user ' || e.user_id || ' was retired, but the row says active' FROM audit e
 JOIN users u ON u.id = e.user_id WHERE e.event = 'user.retire' AND u.state = 1
@@ -259,9 +277,6 @@ JOIN (SELECT user_id, max(sequence) AS newest FROM audit WHERE event IN ('user.c
 	GROUP BY user_id) x ON x.user_id = u.id
 JOIN audit e ON e.sequence = x.newest
 WHERE u.state = 1 AND e.detail <> u.upn
-UNION ALL
-SELECT 'user ' || u.id || ' is active, but the name by which it is found is gone' FROM users u
-LEFT JOIN names n ON n.user_id = u.id AND n.shown = u.upn WHERE u.state = 1 AND n.name IS NULL
 UNION ALL
 SELECT 'user ' || e.user_id || ' was made, but the row is gone' FROM audit e
 LEFT JOIN users u ON u.id = e.user_id WHERE e.event = 'user.create' AND u.id IS NULL;

@@ -299,7 +299,7 @@ int answer_delete_identity(struct keeper *k, const struct caller *who, struct vi
 	(void)answer;
 	struct act a = { .k = k, .actor = &who->actor };
 	int rc = read_identity_ref(fields, &a.m.identity);
-	return rc < 0 ? rc : db_write(k->db, delete_identity, &a);
+	return rc < 0 ? rc : tokens_write(k, &who->token, delete_identity, &a);
 }
 
 static int rename_user(struct connection *c, void *arg)
@@ -316,7 +316,7 @@ int answer_rename_user(struct keeper *k, const struct caller *who, struct view f
 {
 	struct act a = { .k = k, .actor = &who->actor, .answer = answer };
 	int rc = read_rename(fields, &a.m.rename);
-	return rc < 0 ? rc : db_write(k->db, rename_user, &a);
+	return rc < 0 ? rc : tokens_write(k, &who->token, rename_user, &a);
 }
 
 static int retire_user(struct connection *c, void *arg)
@@ -339,7 +339,7 @@ int answer_retire_user(struct keeper *k, const struct caller *who, struct view f
 	(void)answer;
 	struct act a = { .k = k, .actor = &who->actor };
 	int rc = read_user(fields, &a.m.user);
-	return rc < 0 ? rc : db_write(k->db, retire_user, &a);
+	return rc < 0 ? rc : tokens_write(k, &who->token, retire_user, &a);
 }
 
 static int revoke_device(struct connection *c, void *arg)
@@ -353,7 +353,7 @@ int answer_revoke_device(struct keeper *k, const struct caller *who, struct view
 	(void)answer;
 	struct act a = { .k = k, .actor = &who->actor };
 	int rc = read_object(fields, &a.m.object);
-	return rc < 0 ? rc : db_write(k->db, revoke_device, &a);
+	return rc < 0 ? rc : tokens_write(k, &who->token, revoke_device, &a);
 }
 
 static int add_enrolment(struct connection *c, void *arg)
@@ -376,7 +376,7 @@ static int add_enrolment(struct connection *c, void *arg)
 	if (rc == 0)
 		rc = enrolments_insert(a->k->keyring, c, &row);
 	const struct audit_record r = { .event = "enrolment.create", .actor = a->actor->id, .user_id = row.user_id,
-					.object = row.id, .request_id = a->actor->request_id };
+					.object = row.id, .detail = row.name, .request_id = a->actor->request_id };
 	return rc < 0 ? rc : audit_append(a->k, c, &r);
 }
 
@@ -392,7 +392,7 @@ int answer_add_enrolment(struct keeper *k, const struct caller *who, struct view
 		return rc;
 	uuid_make(a.id);
 	a.expires_at = now_seconds() + a.m.enrolment.expires_in;
-	rc = db_write(k->db, add_enrolment, &a);
+	rc = tokens_write(k, &who->token, add_enrolment, &a);
 	const struct msg_enrolment_made message = { buf_view(token_secret), a.expires_at };
 	return rc < 0 ? rc : put_enrolment_made(answer, &message);
 }
@@ -419,7 +419,7 @@ int answer_add_token(struct keeper *k, const struct caller *who, struct view fie
 		return rc;
 	uuid_make(a.id);
 	a.expires_at = a.m.token.expires_in ? now_seconds() + a.m.token.expires_in : 0;
-	rc = db_write(k->db, add_token, &a);
+	rc = tokens_write(k, &who->token, add_token, &a);
 	const struct msg_token_made message = { view_text(a.id), buf_view(token_secret), a.expires_at };
 	return rc < 0 ? rc : put_token_made(answer, &message);
 }
@@ -435,5 +435,5 @@ int answer_delete_token(struct keeper *k, const struct caller *who, struct view 
 	(void)answer;
 	struct act a = { .k = k, .actor = &who->actor };
 	int rc = read_object(fields, &a.m.object);
-	return rc < 0 ? rc : db_write(k->db, delete_token, &a);
+	return rc < 0 ? rc : tokens_write(k, &who->token, delete_token, &a);
 }

@@ -97,6 +97,9 @@ static int record_mac(const struct keyring *keyring, const uint8_t previous[stat
 	buf_put_bytes(b, row->object);
 	buf_put_bytes(b, row->detail);
 	buf_put_bytes(b, row->request_id);
+	if (!buf_ok(b))
+		return fail(FAULT_TAMPERED, "audit record %llu is larger than any that this service writes",
+			    (unsigned long long)row->sequence);
 	return seal_mac(keyring_audit_key(keyring), b, ret);
 }
 
@@ -166,30 +169,49 @@ static int differ(struct verification *v, const char *format, ...)
 	va_end(args);
 	if (v->count == DIFFERENCES_MAX)
 		snprintf(text, sizeof text, "and more: only the first %d are told", DIFFERENCES_MAX - 1);
+	/* It may hold what somebody else put into a column. */
+	if (!text_is_clean(view_text(text)))
+		for (char *p = text; *p; p++)
+			if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+				*p = '?';
 	const struct msg_string string = { view_text(text) };
 	return put_string(v->differences, &string);
 }
 
 static int verify_record(struct verification *v, struct statement *s)
 {
-	const struct row row = { (uint64_t)column_number(s, 0), column_number(s, 1), column_view(s, 2), column_view(s,
-														    3),
+	const struct row row = { (uint64_t)column_number(s, 0), column_number(s, 1), column_view(s, 2), column_view(s, 3),
 				 column_view(s, 4), column_view(s, 5), column_view(s, 6), column_view(s, 7) };
 	struct view stored = column_view(s, 8);
-	uint8_t mac[32];
+	uint8_t mac[32] = { 0 };
+	bool follows = row.sequence == v->at.sequence + 1;
 	int rc = 0;
-	if (row.sequence != v->at.sequence + 1)
+	if (!follows)
 		rc = differ(v, "audit records %llu to %llu are gone", (unsigned long long)v->at.sequence + 1,
 			    (unsigned long long)row.sequence - 1);
 	if (rc == 0)
 		rc = record_mac(v->keyring, v->at.chain, &row, mac);
-	if (rc == 0 && row.sequence == v->at.sequence + 1 && !view_equal(stored, view_of(mac, sizeof mac)))
+	if (rc == -FAULT_TAMPERED)
+		rc = differ(v, "%s", fault_detail());
+	else if (rc == 0 && follows && !view_equal(stored, view_of(mac, sizeof mac)))
 		rc = differ(v, "audit record %llu was changed, or the one before it", (unsigned long long)row.sequence);
 	/* Goes on from what is stored, so that one changed record is told once. */
 	v->at.sequence = row.sequence;
 	if (stored.len == sizeof v->at.chain)
 		memcpy(v->at.chain, stored.p, sizeof v->at.chain);
 	return rc;
+}
+
+/* Records begin with 1. What stands before it is in no chain, and must not be believed by the comparison of states. */
+static int verify_beginning(struct verification *v, struct connection *c)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_audit_before_first, &s);
+	if (rc == 0)
+		rc = statement_step(s);
+	if (rc > 0 && column_number(s, 0) > 0)
+		return differ(v, "%lld audit records stand before the first one", (long long)column_number(s, 0));
+	return rc < 0 ? rc : 0;
 }
 
 static int verify_page(struct verification *v, struct connection *c, unsigned *ret_records)
@@ -227,7 +249,7 @@ static int verify_head(struct verification *v, struct connection *c)
 static int follow(struct verification *v, struct connection *c, uint64_t *ret_records)
 {
 	unsigned page = VERIFY_PAGE;
-	int rc = 0;
+	int rc = verify_beginning(v, c);
 	*ret_records = 0;
 	while (rc == 0 && page == VERIFY_PAGE) {
 		rc = verify_page(v, c, &page);
@@ -236,13 +258,20 @@ static int follow(struct verification *v, struct connection *c, uint64_t *ret_re
 	return rc < 0 ? rc : verify_head(v, c);
 }
 
+/* A chain that could not be followed to its end for another reason than a busy machine is no sound one either: a record
+ * that was made so that it can not be read must not keep the rest from being looked at. */
+static int follow_chain(struct keeper *k, struct verification *v, struct connection *c, uint64_t *ret_records)
+{
+	int rc = follow(v, c, ret_records);
+	if ((rc == 0 && v->count > 0) || (rc < 0 && rc != -FAULT_UNAVAILABLE))
+		atomic_store(&k->audit_broken, true);
+	return rc;
+}
+
 int audit_verify_chain(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences)
 {
 	struct verification v = { .keyring = k->keyring, .differences = ret_differences };
-	int rc = follow(&v, c, ret_records);
-	if (rc == 0 && v.count > 0)
-		atomic_store(&k->audit_broken, true);
-	return rc;
+	return follow_chain(k, &v, c, ret_records);
 }
 
 static int compare_state(struct verification *v, struct connection *c, enum sql sql)
@@ -285,12 +314,13 @@ static int verify_rows(struct verification *v, struct connection *c)
 int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences)
 {
 	static const enum sql states[] = { SQL_differ_devices, SQL_differ_certificates, SQL_differ_enrolments,
-					   SQL_differ_tokens, SQL_differ_identities, SQL_differ_users };
+					   SQL_differ_tokens, SQL_differ_identities, SQL_differ_usages,
+					   SQL_differ_users, SQL_differ_names };
 	struct verification v = { .keyring = k->keyring, .differences = ret_differences };
-	int rc = follow(&v, c, ret_records);
-	if (rc == 0 && v.count > 0)
-		atomic_store(&k->audit_broken, true);
+	int rc = follow_chain(k, &v, c, ret_records);
+	if (rc == 0)
+		rc = verify_rows(&v, c);
 	for (size_t i = 0; rc == 0 && i < sizeof states / sizeof states[0]; i++)
 		rc = compare_state(&v, c, states[i]);
-	return rc < 0 ? rc : verify_rows(&v, c);
+	return rc;
 }

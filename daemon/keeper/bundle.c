@@ -321,13 +321,13 @@ static int put_json(struct keeper *k, struct connection *c, const struct bundle 
 	put_removed(b, ret_secret);
 	json_end(ret_secret, '}');
 	if (rc == 0 && !buf_ok(ret_secret))
-		rc = fail(FAULT_UNAVAILABLE, "the bundle is larger than %u bytes", BUNDLE_MAX_BYTES);
+		rc = fail(FAULT_UNAVAILABLE, "the bundle is larger than %u bytes", BUNDLE_JSON_MAX_BYTES);
 	return rc;
 }
 
 int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret)
 {
-	BUF json_secret = buf_new(BUNDLE_MAX_BYTES / 2);
+	BUF json_secret = buf_new(BUNDLE_JSON_MAX_BYTES);
 	BUF signed_secret = buf_new(BUNDLE_MAX_BYTES);
 	if (!json_secret || !signed_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");

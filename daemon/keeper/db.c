@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	PARAMETERS_MAX = 24,
@@ -48,7 +49,8 @@ struct db {
 	struct job *first, **last;
 	bool leading;
 	struct connection *idle;
-	unsigned readers;
+	unsigned readers, reading; /* connections; of them in use */
+	bool gated;                /* new readers wait */
 };
 
 /* ---- errors ---- */
@@ -115,7 +117,8 @@ static int connection_open(struct db *db, bool writer, struct connection **ret)
 		rc = run_text(c, common);
 	}
 	if (rc == 0 && writer)
-		rc = run_text(c, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;");
+		rc = run_text(c, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+				 "PRAGMA journal_size_limit=16777216;");
 	if (rc < 0)
 		connection_close(c);
 	else
@@ -164,7 +167,11 @@ int db_open(const char *path, struct db **ret)
 		return fail(FAULT_UNAVAILABLE, "no memory for the database");
 	}
 	pthread_mutex_init(&db->lock, NULL);
-	pthread_cond_init(&db->turned, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&db->turned, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	db->last = &db->first;
 	int rc = connection_open(db, true, &db->writer);
 	if (rc == 0)
@@ -201,12 +208,15 @@ const char *db_path(const struct db *db)
 static int take_reader(struct db *db, struct connection **ret)
 {
 	pthread_mutex_lock(&db->lock);
+	while (db->gated)
+		pthread_cond_wait(&db->turned, &db->lock);
 	*ret = db->idle;
 	bool full = !*ret && db->readers == DB_READERS_MAX;
 	if (*ret)
 		db->idle = (*ret)->next;
 	else if (!full)
 		db->readers++;
+	db->reading += !full;
 	pthread_mutex_unlock(&db->lock);
 	return full ? fail(FAULT_UNAVAILABLE, "too many requests read the database at once") : 0;
 }
@@ -218,6 +228,7 @@ static int open_reader(struct db *db, struct connection **ret)
 		return 0;
 	pthread_mutex_lock(&db->lock);
 	db->readers--;
+	db->reading--;
 	pthread_mutex_unlock(&db->lock);
 	return rc;
 }
@@ -248,6 +259,8 @@ void db_read_done(struct connection *c)
 	pthread_mutex_lock(&db->lock);
 	c->next = db->idle;
 	db->idle = c;
+	if (--db->reading == 0 && db->gated)
+		pthread_cond_broadcast(&db->turned);
 	pthread_mutex_unlock(&db->lock);
 }
 
@@ -338,21 +351,43 @@ int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *a
 	return job.rc < 0 ? fail((enum fault)-job.rc, "%s", job.detail) : job.rc;
 }
 
-/* Takes the lead as a job would, because the writer's connection has one user at a time. */
-int db_truncate_log(struct db *db)
+/* Takes the lead as a job would, because the writer's connection has one user at a time, and shuts the gate. Then waits
+ * for those who read. */
+static void shut_gate(struct db *db)
 {
+	struct timespec until;
+	int late = 0;
 	pthread_mutex_lock(&db->lock);
 	while (db->leading)
 		pthread_cond_wait(&db->turned, &db->lock);
-	db->leading = true;
+	db->leading = db->gated = true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += DB_GATE_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (db->reading > 0 && late == 0)
+		late = pthread_cond_timedwait(&db->turned, &db->lock, &until);
 	pthread_mutex_unlock(&db->lock);
-	int code = sqlite3_wal_checkpoint_v2(db->writer->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	int rc = code == SQLITE_OK ? 0 : code == SQLITE_BUSY ? fail(FAULT_AGAIN, "a reader still holds the log") :
-							       broken(db->writer->handle, code, "empty the log");
+}
+
+static void open_gate(struct db *db)
+{
 	pthread_mutex_lock(&db->lock);
-	db->leading = false;
+	db->leading = db->gated = false;
 	pthread_cond_broadcast(&db->turned);
 	pthread_mutex_unlock(&db->lock);
+}
+
+int db_truncate_log(struct db *db)
+{
+	shut_gate(db);
+	/* Does not wait for a reader that is still there: everybody else waits meanwhile. */
+	sqlite3_busy_timeout(db->writer->handle, 0);
+	int code = sqlite3_wal_checkpoint_v2(db->writer->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_busy_timeout(db->writer->handle, BUSY_MS);
+	int rc = code == SQLITE_OK ? 0 : code == SQLITE_BUSY ? fail(FAULT_AGAIN, "a reader still holds the log") :
+							       broken(db->writer->handle, code, "empty the log");
+	open_gate(db);
 	return rc;
 }
 

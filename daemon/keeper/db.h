@@ -13,7 +13,7 @@ struct db;
 struct connection;
 struct statement;
 
-enum { DB_READERS_MAX = 64 };
+enum { DB_READERS_MAX = 1024, DB_GATE_MS = 200 };
 
 /* Opens or makes the database at path and brings it to this program's version. UNAVAILABLE with a sentence if it can
  * not be opened; CONFLICT if it is newer than this program. The caller closes it. */
@@ -23,7 +23,7 @@ void db_close(struct db *db);
 const char *db_path(const struct db *db);
 
 /* A connection for reading, in a transaction of its own: all that is read through it is of one moment. UNAVAILABLE
- * when too many are out. */
+ * when too many are out. Whoever has one neither writes nor asks for another until it is given back. */
 int db_read(struct db *db, struct connection **ret);
 void db_read_done(struct connection *c);
 
@@ -33,8 +33,8 @@ void db_read_done(struct connection *c);
  * only touch the connection and arg. fail()'s sentence comes along. */
 int db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *arg);
 
-/* Copies what the log holds into the database and empties it: what was deleted is then gone from both.
- * AGAIN while a reader holds it. */
+/* Copies what the log holds into the database and empties it: what was deleted is then gone from both. New readers
+ * wait for it, for DB_GATE_MS at the most; AGAIN if the old ones are not gone by then. */
 int db_truncate_log(struct db *db);
 
 /* Each takes a statement; bind all parameters, then step. A statement is given back at the end of its block. Texts

@@ -22,6 +22,7 @@
 enum {
 	FIRST_ROUND_SECONDS = 3,
 	AUDIT_SECONDS = 86400,
+	STALE_SECONDS = 30, /* and three rounds: a result older than this is not told */
 	PROBE_MAX_BYTES = 1024,
 };
 
@@ -41,6 +42,7 @@ struct health {
 		char detail[HEALTH_TEXT_MAX_BYTES + 1];
 	} parts[PART_COUNT];
 	uint64_t audit_records;
+	int64_t checked_ms; /* when the last round ended */
 };
 
 static const struct {
@@ -277,6 +279,7 @@ static void *health_main(void *arg)
 		empty_log(k);
 		pthread_mutex_lock(&h->lock);
 		h->rounds++;
+		h->checked_ms = clock_ms();
 		pthread_cond_broadcast(&h->turned);
 		pthread_mutex_unlock(&h->lock);
 	} while (!wait_seconds(h, k->config.health_seconds, is_stopping));
@@ -317,13 +320,18 @@ void health_stop(struct keeper *k)
 
 /* ---- telling ---- */
 
-static int put_parts(struct health *h, struct buf *ret)
+static int put_parts(struct health *h, int64_t stale_ms, struct buf *ret)
 {
 	int rc = 0;
 	pthread_mutex_lock(&h->lock);
+	/* Results of a thread that hangs are no results. */
+	bool stale = h->rounds > 0 && clock_ms() - h->checked_ms > stale_ms;
 	for (size_t i = 0; rc == 0 && i < PART_COUNT; i++) {
-		const struct msg_health_part part = { view_text(part_facts[i].name), h->parts[i].state,
-						      part_facts[i].for_pulls, view_text(h->parts[i].detail) };
+		const struct msg_health_part part = {
+			.name = view_text(part_facts[i].name), .for_pulls = part_facts[i].for_pulls,
+			.state = stale ? (uint8_t)HEALTH_UNKNOWN : h->parts[i].state,
+			.detail = view_text(stale ? "the checks hang" : h->parts[i].detail),
+		};
 		rc = put_health_part(ret, &part);
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -351,7 +359,7 @@ int answer_health(struct keeper *k, const struct caller *who, struct view fields
 	BUF metrics = buf_new(64 * KIB);
 	int rc = parts && metrics ? read_nothing(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory");
 	if (rc == 0)
-		rc = put_parts(k->health, parts);
+		rc = put_parts(k->health, ((int64_t)k->config.health_seconds * 3 + STALE_SECONDS) * 1000, parts);
 	if (rc == 0)
 		rc = put_metrics(k, metrics);
 	const struct msg_health message = { buf_view(parts), buf_view(metrics) };

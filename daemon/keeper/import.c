@@ -9,6 +9,7 @@
 #include "serve.h"
 
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -262,13 +263,16 @@ static int forget_removal(struct connection *c, const struct prepared *p)
 	return statement_run(s);
 }
 
-static int record(struct import *im, struct connection *c, const char *event, struct view id, const struct prepared *p)
+/* The detail is the certificate's SHA-256 and the usages, which verification compares with the row. */
+static int record(struct import *im, struct connection *c, const char *event, struct view id, const struct prepared *p,
+		  int64_t usages)
 {
-	char sha256[65];
+	char sha256[65], detail[80];
 	hex_encode(p->row.sha256, sha256);
+	snprintf(detail, sizeof detail, "%s %lld", sha256, (long long)usages);
 	const struct audit_record r = {
 		.event = event, .actor = im->who->actor.id, .user_id = p->row.user_id, .object = id,
-		.detail = view_text(sha256), .request_id = im->who->actor.request_id,
+		.detail = view_text(detail), .request_id = im->who->actor.request_id,
 	};
 	return audit_append(im->k, c, &r);
 }
@@ -279,7 +283,7 @@ static int update_known(struct import *im, struct connection *c, const struct pr
 	STATEMENT s = NULL;
 	uint8_t mac[32];
 	if (im->request.usages == 0 || known->usages == im->request.usages)
-		return 0;
+		return record(im, c, "identity.known", known->id, p, known->usages);
 	known->usages = im->request.usages;
 	int rc = mac_identity(im->k->keyring, known, mac);
 	if (rc == 0)
@@ -290,7 +294,7 @@ static int update_known(struct import *im, struct connection *c, const struct pr
 	bind_number(s, 2, known->usages);
 	bind_blob(s, 3, view_of(mac, sizeof mac));
 	rc = statement_run(s);
-	return rc < 0 ? rc : record(im, c, "identity.usages", known->id, p);
+	return rc < 0 ? rc : record(im, c, "identity.usages", known->id, p, known->usages);
 }
 
 static int store_one(struct import *im, struct connection *c, struct prepared *p)
@@ -312,7 +316,7 @@ static int store_one(struct import *im, struct connection *c, struct prepared *p
 		rc = insert(im, c, p);
 	if (rc == 0)
 		rc = forget_removal(c, p);
-	return rc < 0 ? rc : record(im, c, "identity.import", p->row.id, p);
+	return rc < 0 ? rc : record(im, c, "identity.import", p->row.id, p, p->row.usages);
 }
 
 static bool in_this_pfx(const struct import *im, struct view sha256)
@@ -323,30 +327,72 @@ static bool in_this_pfx(const struct import *im, struct view sha256)
 	return false;
 }
 
+static int too_much(const char *what, unsigned max)
+{
+	return fail(FAULT_CONFLICT, "the user would have more than %u %s, which no bundle holds: delete some first", max, what);
+}
+
+/* What a user has must fit a bundle, or every pull would fail from then on. */
+static int check_room(struct import *im, struct connection *c)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_user_size_identities, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, view_text(im->user_id));
+	rc = statement_step(s);
+	if (rc > 0 && column_number(s, 0) > IDENTITIES_PER_USER_MAX)
+		return too_much("identities", IDENTITIES_PER_USER_MAX);
+	if (rc > 0 && column_number(s, 1) > USER_PKCS12_MAX_BYTES)
+		return too_much("bytes of PKCS#12 files", USER_PKCS12_MAX_BYTES);
+	return rc < 0 ? rc : 0;
+}
+
+/* Adds the size of a certificate above an identity, if it was not counted yet. */
+static int add_chain_size(struct connection *c, struct view digest, struct buf *counted, size_t *size)
+{
+	STATEMENT s = NULL;
+	for (struct view rest = buf_view(counted); rest.len >= 32; rest = view_of(rest.p + 32, rest.len - 32))
+		if (memcmp(rest.p, digest.p, 32) == 0)
+			return 0;
+	buf_put(counted, digest.p, digest.len);
+	int rc = statement_get(c, SQL_chain_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_blob(s, 1, digest);
+	rc = statement_step(s);
+	if (rc > 0)
+		*size += column_view(s, 0).len;
+	return rc < 0 ? rc : 0;
+}
+
+static int check_chains(const struct history *h, struct connection *c)
+{
+	size_t size = 0;
+	int rc = 0;
+	BUF counted = buf_new(MIB);
+	if (!counted)
+		return fail(FAULT_UNAVAILABLE, "no memory for an import");
+	for (size_t i = 0; i < h->count; i++) {
+		struct view chain = h->at[i].row.chain, digest;
+		while (rc == 0 && size <= USER_CHAIN_MAX_BYTES && view_get(&chain, 32, &digest))
+			rc = add_chain_size(c, digest, counted, &size);
+	}
+	return rc == 0 && size > USER_CHAIN_MAX_BYTES ? too_much("bytes of chain certificates", USER_CHAIN_MAX_BYTES) : rc;
+}
+
 /* The facts of what was in the PFX, new or known, as they stand in the history after it. */
 static int answer_facts(struct import *im, struct connection *c)
 {
 	HISTORY h = { .count = 0 };
 	buf_reset(im->answer);
 	int rc = history_read(im->k->keyring, c, view_text(im->user_id), now_seconds(), true, &h);
+	if (rc == 0)
+		rc = check_chains(&h, c);
 	for (size_t i = 0; rc == 0 && i < h.count; i++)
 		if (in_this_pfx(im, h.at[i].row.sha256))
 			rc = identity_put_facts(&h.at[i], im->answer);
 	return rc;
-}
-
-static int check_room(struct import *im, struct connection *c)
-{
-	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_user_count_identities, &s);
-	if (rc < 0)
-		return rc;
-	bind_text(s, 1, view_text(im->user_id));
-	rc = statement_step(s);
-	if (rc > 0 && column_number(s, 0) > IDENTITIES_PER_USER_MAX)
-		return fail(FAULT_CONFLICT, "a user has at most %d identities: delete some first",
-			    IDENTITIES_PER_USER_MAX);
-	return rc < 0 ? rc : 0;
 }
 
 /* The one transaction of an import. */
@@ -394,7 +440,7 @@ static int seal_and_store(struct import *im)
 		if (rc == 0)
 			rc = each_identity(im, try == 0);
 		if (rc == 0)
-			rc = db_write(im->k->db, store, im);
+			rc = tokens_write(im->k, &im->who->token, store, im);
 	}
 	return rc == -FAULT_AGAIN ? fail(FAULT_UNAVAILABLE, "too many imports for this user at once: try again") : rc;
 }

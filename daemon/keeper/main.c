@@ -59,10 +59,15 @@ static int open_all(struct keeper *k)
 	/* Also where an earlier start ended between making the tables and filling them. */
 	if (rc == 0)
 		rc = look_filled(k, &filled);
-	if (rc == 0 && !filled)
+	if (rc == 0 && !filled) {
 		rc = db_write(k->db, fill_new, k);
+		log_line(LOG_LEVEL_WARNING, "there was nothing in %s: an empty database was begun under this keyring",
+			 k->config.database);
+	}
 	if (rc == 0)
 		rc = health_check_keyring(k);
+	/* The last run may have been killed between a deletion and the emptying of the log. */
+	atomic_store(&k->log_holds_deleted, true);
 	if (rc == 0)
 		rc = openers_new(&k->config, &k->counters, &k->openers);
 	return rc;

@@ -16,6 +16,7 @@ enum {
 	LIFE_REQUESTS = 900,   /* and after 1,000 requests */
 	TRIES = 4,             /* openers that are gone before they have read a request */
 	FIRST_PAUSE_MS = 20,
+	PING_MS = 5000,
 };
 
 struct opener {
@@ -278,7 +279,7 @@ int openers_ping(struct openers *o, enum socket_kind kind)
 	struct view fields;
 	BUF b = buf_new(KIB);
 	struct pool *p = kind == SOCKET_PFX_OPENER ? &o->pfx : &o->csr;
-	int64_t deadline_ms = clock_ms() + p->wait_ms;
+	int64_t deadline_ms = clock_ms() + PING_MS;
 	int rc = b ? connect_new(p, &probe) : fail(FAULT_UNAVAILABLE, "no memory");
 	if (rc < 0)
 		return rc;

@@ -7,6 +7,24 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
+/* Who shows this certificate. Reads in a transaction of its own: nobody may hold one while it waits to write, or the
+ * database's log could not be emptied. */
+static int look(struct keeper *k, struct view fingerprint, struct view request_id, int64_t now, struct shown *ret)
+{
+	READER c = NULL;
+	int rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = devices_shown(k->keyring, c, fingerprint, now, ret);
+	db_read_done(c);
+	c = NULL;
+	return rc < 0 ? rc : devices_confirm(k, ret, request_id);
+}
+
+static bool delivers_signing(const struct keeper *k)
+{
+	return k->config.deliver_signing == DELIVER_NEWEST;
+}
+
 int answer_certificates(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
@@ -18,14 +36,11 @@ int answer_certificates(struct keeper *k, const struct caller *who, struct view 
 	BUF list = buf_new(LIST_MAX_BYTES);
 	int rc = list ? read_device(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a list");
 	if (rc == 0)
+		rc = look(k, m.fingerprint, m.request_id, now, &shown);
+	if (rc == 0)
 		rc = db_read(k->db, &c);
 	if (rc == 0)
-		rc = devices_shown(k->keyring, c, m.fingerprint, now, &shown);
-	if (rc == 0)
-		rc = devices_confirm(k, &shown, m.request_id);
-	if (rc == 0)
-		rc = history_read(k->keyring, c, shown.user.id, now, k->config.deliver_signing == DELIVER_NEWEST,
-				  &history);
+		rc = history_read(k->keyring, c, shown.user.id, now, delivers_signing(k), &history);
 	for (size_t i = 0; rc == 0 && i < history.count; i++)
 		if (history.at[i].delivered)
 			rc = identity_put_facts(&history.at[i], list);
@@ -52,11 +67,15 @@ static uint32_t next_poll(const struct keeper *k)
 	return k->config.poll_seconds - quarter + random % (2 * quarter + 1);
 }
 
-struct release {
+/* One pull. */
+struct pull {
 	struct keeper *k;
-	const struct bundle *bundle;
-	struct view request_id;
+	struct msg_bundle m;
 	int64_t now;
+	struct shown shown;
+	size_t delivered;                  /* identities */
+	char etag[BUNDLE_ETAG_CHARS + 1];
+	struct buf *cms;
 };
 
 static int mark_pulled(struct connection *c, struct view device_id, int64_t now)
@@ -73,63 +92,65 @@ static int mark_pulled(struct connection *c, struct view device_id, int64_t now)
 /* The record of a release. Asks once more whether the device may have it: it may have been revoked since. */
 static int record_release(struct connection *c, void *arg)
 {
-	const struct release *r = arg;
-	const struct shown *shown = r->bundle->shown;
+	const struct pull *p = arg;
+	const struct shown *shown = &p->shown;
 	char detail[64];
-	size_t n = 0;
-	for (size_t i = 0; i < r->bundle->history.count; i++)
-		n += r->bundle->history.at[i].delivered;
-	snprintf(detail, sizeof detail, "%zu identities", n);
-	int rc = devices_still_active(r->k->keyring, c, shown->device.id, shown->user.id);
+	snprintf(detail, sizeof detail, "%zu identities, %s", p->delivered, p->etag);
+	int rc = devices_still_active(p->k->keyring, c, shown->device.id, shown->user.id);
 	const struct audit_record record = {
 		.event = "bundle.release", .actor = shown->device.id, .user_id = shown->user.id,
-		.object = shown->device.id, .detail = view_text(detail), .request_id = r->request_id,
+		.object = shown->device.id, .detail = view_text(detail), .request_id = p->m.request_id,
 	};
 	if (rc == 0)
-		rc = audit_append(r->k, c, &record);
-	return rc < 0 ? rc : mark_pulled(c, shown->device.id, r->now);
+		rc = audit_append(p->k, c, &record);
+	return rc < 0 ? rc : mark_pulled(c, shown->device.id, p->now);
 }
 
-static int release(struct keeper *k, struct connection *c, const struct bundle *bundle, struct view request_id,
-		   int64_t now, struct buf *ret)
+/* Reads what the device would get, and with make builds it, all of it of one moment. */
+static int prepare(struct pull *p, bool make)
 {
-	struct release r = { .k = k, .bundle = bundle, .request_id = request_id, .now = now };
-	int rc = db_write(k->db, record_release, &r);
+	READER c = NULL;
+	BUNDLE bundle = { .removed = NULL };
+	int rc = db_read(p->k->db, &c);
+	if (rc == 0 && make) /* the user may have been renamed or retired while the release was recorded */
+		rc = devices_shown(p->k->keyring, c, p->m.fingerprint, p->now, &p->shown);
 	if (rc == 0)
-		rc = bundle_make(k, c, bundle, now, ret);
-	return rc;
+		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &bundle);
+	if (rc == 0)
+		rc = bundle_etag(&bundle, p->etag);
+	p->delivered = 0;
+	for (size_t i = 0; rc == 0 && i < bundle.history.count; i++)
+		p->delivered += bundle.history.at[i].delivered;
+	return rc == 0 && make ? bundle_make(p->k, c, &bundle, p->now, p->cms) : rc;
+}
+
+/* What changes between the record and the bundle is delivered as it then is: the record says when, not what, for sure. */
+static int pull(struct pull *p, bool *ret_unchanged)
+{
+	int rc = look(p->k, p->m.fingerprint, p->m.request_id, p->now, &p->shown);
+	if (rc == 0)
+		rc = prepare(p, false);
+	*ret_unchanged = rc == 0 && etag_matches(p->m.if_none_match, p->etag);
+	if (rc < 0 || *ret_unchanged)
+		return rc;
+	rc = db_write(p->k->db, record_release, p);
+	return rc < 0 ? rc : prepare(p, true);
 }
 
 int answer_bundle(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
-	READER c = NULL;
-	SHOWN shown = { .last_pull_at = 0 };
-	BUNDLE bundle = { .removed = NULL };
-	struct msg_bundle m;
-	char etag[BUNDLE_ETAG_CHARS + 1];
-	int64_t now = now_seconds();
+	bool unchanged = false;
 	BUF cms = buf_new(BUNDLE_MAX_BYTES);
-	int rc = cms ? read_bundle(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	struct pull p = { .k = k, .now = now_seconds(), .cms = cms };
+	int rc = cms ? read_bundle(fields, &p.m) : fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	if (rc == 0)
-		rc = db_read(k->db, &c);
-	if (rc == 0)
-		rc = devices_shown(k->keyring, c, m.fingerprint, now, &shown);
-	if (rc == 0)
-		rc = devices_confirm(k, &shown, m.request_id);
-	if (rc == 0)
-		rc = bundle_read(k, c, &shown, m.enveloped, now, &bundle);
-	if (rc == 0)
-		rc = bundle_etag(&bundle, etag);
-	if (rc < 0)
-		return rc;
-	bool unchanged = etag_matches(m.if_none_match, etag);
-	if (!unchanged)
-		rc = release(k, c, &bundle, m.request_id, now, cms);
+		rc = pull(&p, &unchanged);
+	shown_done(&p.shown);
 	if (rc < 0)
 		return rc;
 	atomic_fetch_add(unchanged ? &k->counters.unchanged : &k->counters.releases, 1);
-	const struct msg_bundled message = { .not_modified = unchanged, .etag = view_text(etag),
+	const struct msg_bundled message = { .not_modified = unchanged, .etag = view_text(p.etag),
 					     .retry_after = next_poll(k), .cms = buf_view(cms) };
 	return put_bundled(answer, &message);
 }

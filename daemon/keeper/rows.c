@@ -52,6 +52,8 @@ static int check(const struct keyring *keyring, const char *kind, struct stateme
 		 const struct buf *bytes)
 {
 	uint8_t mac[32];
+	if (!buf_ok(bytes))
+		return tampered(kind, column_view(s, 0));
 	int rc = seal_mac(keyring_rows_key(keyring), bytes, mac);
 	if (rc == 0 && !view_equal_secret(column_view(s, mac_column), view_of(mac, sizeof mac)))
 		rc = tampered(kind, column_view(s, 0));

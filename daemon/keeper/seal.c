@@ -122,9 +122,11 @@ int unseal(const struct key256 *key_secret, const struct binding *binding, const
 	memcpy(tag, sealed.p, sizeof tag);
 	size_t start = buf_len(ret_secret);
 	uint8_t *at = buf_reserve(ret_secret, text.len);
+	if (!at)
+		return fail(FAULT_TAMPERED, "its sealed part \"%s\" is larger than any that is sealed", part);
 	CIPHER_CTX context = gcm_context(key_secret, binding, part, nonce.p, 0);
 	int len = 0, rest = 0;
-	if (!at || !context)
+	if (!context)
 		return broken("unseal a record");
 	if (EVP_CipherUpdate(context, at, &len, text.p, (int)text.len) == 1 &&
 	    EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_BYTES, tag) == 1 &&

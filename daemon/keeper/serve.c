@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 
 enum {
-	CONNECTIONS_MAX = 256,         /* on each socket */
+	CONNECTIONS_SPARE = 8,         /* on each socket, beside one for each worker of its front */
 	STACK_BYTES = 512 * 1024,
 	SEND_MS = 30 * 1000,
 	ACCEPT_PAUSE_MS = 10,
@@ -68,7 +68,7 @@ struct listener {
 	int fd;
 	enum socket_kind kind;
 	uid_t peer;
-	unsigned count;
+	unsigned count, max;
 	pthread_t thread;
 };
 
@@ -113,7 +113,9 @@ int answer_authorize(struct keeper *k, const struct caller *who, struct view fie
 static int put_refusal(struct keeper *k, uint8_t verb, int rc, struct buf *out)
 {
 	const char *detail = fault_detail();
-	log_line((enum log_level)fault_level(rc), "%s: %s: %s", verb_name(verb), fault_code(rc), detail);
+	/* The sentence may name a person. One that names a damaged record is needed, and names ids alone. */
+	const struct log_field fields[] = { { "detail", view_text(detail), rc != -FAULT_TAMPERED }, { 0 } };
+	log_event((enum log_level)fault_level(rc), fields, "%s: %s", verb_name(verb), fault_code(rc));
 	if (rc == -FAULT_UNAUTHORIZED || rc == -FAULT_FORBIDDEN)
 		atomic_fetch_add(&k->counters.refusals, 1);
 	if (rc == -FAULT_TAMPERED)
@@ -218,7 +220,7 @@ static int start_thread(struct listener *l, int fd)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	pthread_mutex_lock(&s->lock);
-	bool full = s->stopping || l->count == CONNECTIONS_MAX;
+	bool full = s->stopping || l->count == l->max;
 	if (!full && pthread_create(&thread, &attributes, connection_main, t) == 0) {
 		t->next = s->connections;
 		s->connections = t;
@@ -228,7 +230,7 @@ static int start_thread(struct listener *l, int fd)
 	pthread_mutex_unlock(&s->lock);
 	pthread_attr_destroy(&attributes);
 	free(t);
-	return t ? fail(FAULT_UNAVAILABLE, "no thread for a connection, or %d are open already", CONNECTIONS_MAX) : 0;
+	return t ? fail(FAULT_UNAVAILABLE, "no thread for a connection, or %u are open already", l->max) : 0;
 }
 
 /* The socket may be non-blocking or not: it came from outside. When descriptors run out the connection waits in the
@@ -262,7 +264,9 @@ static int find_peer(const char *name, uid_t *ret)
 
 static int start_listener(struct server *s, struct listener *l, int fd, enum socket_kind kind, const char *user)
 {
-	*l = (struct listener){ .server = s, .fd = fd, .kind = kind };
+	const struct config *config = &s->k->config;
+	*l = (struct listener){ .server = s, .fd = fd, .kind = kind,
+				.max = config->workers + config->import_workers + CONNECTIONS_SPARE };
 	int rc = find_peer(user, &l->peer);
 	if (rc == 0 && pthread_create(&l->thread, NULL, listener_main, l) != 0)
 		rc = fail(FAULT_UNAVAILABLE, "no thread for a socket");

@@ -58,6 +58,31 @@ int tokens_authorize(struct keeper *k, struct connection *c, struct view token_s
 	return 0;
 }
 
+struct writing {
+	struct keeper *k;
+	const struct row_token *token;
+	int (*job)(struct connection *c, void *arg);
+	void *arg;
+};
+
+static int check_and_run(struct connection *c, void *arg)
+{
+	const struct writing *w = arg;
+	ROW(token, token);
+	int rc = find(w->k->keyring, c, SQL_token_get, w->token->id, true, &token);
+	if (rc == -FAULT_NOT_FOUND)
+		return fail(FAULT_UNAUTHORIZED, "this administrator token was revoked");
+	if (rc == 0 && token.expires_at && token.expires_at <= now_seconds())
+		return fail(FAULT_UNAUTHORIZED, "this administrator token has expired: ask an administrator for a new one");
+	return rc < 0 ? rc : w->job(c, w->arg);
+}
+
+int tokens_write(struct keeper *k, const struct row_token *token, int (*job)(struct connection *c, void *arg), void *arg)
+{
+	struct writing w = { .k = k, .token = token, .job = job, .arg = arg };
+	return db_write(k->db, check_and_run, &w);
+}
+
 static int insert(const struct keyring *keyring, struct connection *c, const struct row_token *row)
 {
 	STATEMENT s = NULL;

@@ -108,11 +108,12 @@ static int put_name(const struct keyring *keyring, struct connection *c, enum sq
 	return rc < 0 ? rc : statement_run(s);
 }
 
+/* The object is the name as it is looked up: verification compares it with the table of names. */
 static int record(struct keeper *k, struct connection *c, const struct actor *actor, const char *event,
-		  struct view user_id, struct view upn)
+		  struct view user_id, const char *folded, struct view upn)
 {
 	const struct audit_record r = { .event = event, .actor = actor->id, .user_id = user_id, .detail = upn,
-					.request_id = actor->request_id };
+					.object = view_text(folded), .request_id = actor->request_id };
 	return audit_append(k, c, &r);
 }
 
@@ -131,7 +132,7 @@ int users_create(struct keeper *k, struct connection *c, const struct actor *act
 		rc = statement_run(s);
 	if (rc == 0)
 		rc = put_name(k->keyring, c, SQL_name_insert, folded, id, upn);
-	return rc < 0 ? rc : record(k, c, actor, "user.create", id, upn);
+	return rc < 0 ? rc : record(k, c, actor, "user.create", id, folded, upn);
 }
 
 static int update(const struct keyring *keyring, struct connection *c, const struct row_user *row)
@@ -171,7 +172,7 @@ int users_rename(struct keeper *k, struct connection *c, const struct actor *act
 	rc = update(k->keyring, c, &user);
 	if (rc == 0)
 		rc = put_name(k->keyring, c, SQL_name_replace, folded, user.id, new_upn);
-	return rc < 0 ? rc : record(k, c, actor, "user.rename", user.id, new_upn);
+	return rc < 0 ? rc : record(k, c, actor, "user.rename", user.id, folded, new_upn);
 }
 
 int users_retire(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_user *user)
@@ -187,7 +188,7 @@ int users_retire(struct keeper *k, struct connection *c, const struct actor *act
 		return rc;
 	bind_text(s, 1, user->id);
 	rc = statement_run(s);
-	return rc < 0 ? rc : record(k, c, actor, "user.retire", user->id, user->upn);
+	return rc < 0 ? rc : record(k, c, actor, "user.retire", user->id, NULL, user->upn);
 }
 
 static int count(struct connection *c, enum sql sql, struct view id, uint32_t *ret)

@@ -151,9 +151,11 @@ static int pull_as(struct fixture *f, const struct pull *p)
 	};
 	json[0] = '\0';
 	assert_done(db_read(f->keeper.db, &c));
-	assert_done(bundle_read(&f->keeper, c, &shown, p->enveloped, p->now, &bundle));
+	int rc = bundle_read(&f->keeper, c, &shown, p->enveloped, p->now, &bundle);
+	if (rc < 0)
+		return rc;
 	assert_done(bundle_etag(&bundle, etag));
-	int rc = bundle_make(&f->keeper, c, &bundle, p->now, cms);
+	rc = bundle_make(&f->keeper, c, &bundle, p->now, cms);
 	if (rc == 0)
 		open_as_device(f, buf_view(cms), p->certificate);
 	else
