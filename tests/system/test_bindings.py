@@ -373,6 +373,10 @@ def audit_attacks():
     yield "one appended with the head", append_and_move_head, "head"
     yield "the end cut off with the head", cut_and_move_head, "head"
     yield "the head's number changed", lambda db, n: db.execute("UPDATE audit_head SET sequence = sequence - 1"), "head"
+    yield ("one put before the first", lambda db, n: db.execute(
+        "INSERT INTO audit VALUES (-1, 0, 'identity.delete', '', '', 'x', '', '', x'')"), "before the first")
+    yield ("a record made too large to be read", lambda db, n: db.execute(
+        "UPDATE audit SET detail = hex(zeroblob(5000)) WHERE sequence = 2"), "larger than any")
     yield "all removed", lambda db, n: db.execute("DELETE FROM audit"), "should end"
 
 
@@ -526,6 +530,52 @@ def assert_told(scene, record):
     assert not verification["ok"] and any(record in d for d in verification["differences"]), (record, verification)
     done = run(BUILD / "pfxctl", "--config", scene.service.dir / "pfxctl.conf", "audit", "verify", ok=False)
     assert done.returncode != 0 and record in (done.stdout + done.stderr).decode(), (record, done)
+
+
+@test
+def what_stands_in_a_column_does_not_blind_the_verification(folder):
+    scene = Scene(folder)
+    scene.sql("INSERT INTO tokens VALUES ('x' || char(1) || 'é', x'00', 'a', 'admin', 0, 0, x'00')")
+    scene.sql("UPDATE identities SET subject = hex(zeroblob(200000)) WHERE id = ?", scene.ids[ANN][0])
+    verification = verification_of(scene.service)
+    assert not verification["ok"]
+    assert any("has a row, but was never made" in d for d in verification["differences"]), verification
+    assert any(scene.ids[ANN][0] in d and "was changed" in d for d in verification["differences"]), verification
+
+
+@test
+def names_that_were_taken_away_are_told_by_the_audit(folder):
+    scene = Scene(folder)
+    scene.service.admin("PATCH", f"/v1/users/{BOB}", {"upn": "robert@example.org"}).expect(200)
+    for name in (ANN, BOB):
+        row = scene.sql("SELECT * FROM names WHERE name = ?", name)[0]
+        scene.sql("DELETE FROM names WHERE name = ?", name)
+        differences = verification_of(scene.service)["differences"]
+        assert any(row[1] in d and "leads nowhere" in d for d in differences), (name, differences)
+        scene.sql("INSERT INTO names VALUES (?, ?, ?, ?)", *row)
+    assert verification_of(scene.service)["ok"]
+
+
+@test
+def usages_that_are_put_back_are_told_by_the_audit(folder):
+    scene = Scene(folder)
+    service = scene.service
+    identity = Identity(folder, ANN)
+    first = service.import_pfx(ANN, identity.pfx(), "secret", usages=["signing"]).expect(201).json["certificates"][0]
+    row = scene.sql("SELECT usages, mac FROM identities WHERE id = ?", first["id"])[0]
+    service.import_pfx(ANN, identity.pfx(), "secret", usages=["encryption"]).expect(200)
+    assert verification_of(service)["ok"]
+    scene.sql("UPDATE identities SET usages = ?, mac = ? WHERE id = ?", *row, first["id"])
+    assert any(first["id"] in d and "usages" in d for d in verification_of(service)["differences"])
+
+
+@test
+def an_order_to_remove_a_certificate_that_nobody_gave_is_not_passed_on(folder):
+    scene = Scene(folder)
+    sha1 = scene.value("identities", "id", scene.ids[ANN][0], "sha1")
+    scene.sql("INSERT INTO removals VALUES (?, ?, 0, zeroblob(32))", scene.users[ANN], sha1)
+    scene.modern.pull().expect(500, "internal")
+    scene.bob.pull().expect(200)
 
 
 @test

@@ -107,5 +107,56 @@ def imports_during_which_the_keeper_is_killed_are_there_whole_or_not_at_all(fold
     assert service.admin("GET", "/v1/audit/verification").expect(200).json["ok"]
 
 
+def wrapped_key(service, upn):
+    """The wrapped data key of a user's only identity, read beside the service."""
+    with contextlib.closing(sqlite3.connect(f"file:{service.dir}/pfxd.db?mode=ro", uri=True)) as db:
+        return db.execute("SELECT wrapped_key FROM identities i JOIN names n ON n.user_id = i.user_id WHERE n.name = ?",
+                          (upn,)).fetchone()[0]
+
+
+def on_disk(service, needle):
+    return any(needle in (service.dir / name).read_bytes() for name in ("pfxd.db", "pfxd.db-wal")
+               if (service.dir / name).exists())
+
+
+@test
+def a_deleted_identity_is_gone_from_database_and_log_while_devices_pull(folder):
+    service = Service(folder)
+    doomed = Identity(folder, "doomed@example.org", key="P-256", usage="keyAgreement")
+    service.import_pfx(ANN, Identity(folder, ANN, key="P-256", usage="keyAgreement").pfx(), "secret").expect(201)
+    service.import_pfx("doomed@example.org", doomed.pfx(), "secret").expect(201)
+    devices = [service.enrol(ANN, "P-256") for _ in range(4)]
+    key = wrapped_key(service, "doomed@example.org")
+    assert on_disk(service, key), "the control: it was there"
+    gone = threading.Event()
+
+    def pull(device):
+        while not gone.is_set():
+            device.pull().expect(200)
+
+    def delete():
+        try:
+            path = f"/v1/users/doomed@example.org/certificates/{doomed.thumbprint}"
+            assert service.admin("DELETE", path).status == 204
+            wait_until(lambda: not on_disk(service, key), 60, "the end of the data key")
+        finally:
+            gone.set()
+
+    in_parallel(delete, *[lambda d=d: pull(d) for d in devices])
+
+
+@test
+def a_deleted_identity_is_gone_from_the_log_also_when_the_keeper_was_killed_at_once(folder):
+    service = Service(folder, config="[keeper]\nhealth_seconds = 1\n")
+    doomed = Identity(folder, "doomed@example.org", key="P-256", usage="keyAgreement")
+    service.import_pfx("doomed@example.org", doomed.pfx(), "secret").expect(201)
+    key = wrapped_key(service, "doomed@example.org")
+    path = f"/v1/users/doomed@example.org/certificates/{doomed.thumbprint}"
+    assert service.admin("DELETE", path).status == 204
+    service.kill_room("keeper")
+    until_up(lambda: service.admin("GET", "/v1/users"))
+    wait_until(lambda: not on_disk(service, key), 60, "the end of the data key")
+
+
 if __name__ == "__main__":
     main()

@@ -209,5 +209,34 @@ def the_last_two_admin_tokens_revoked_at_once_leave_one(folder):
     assert len(working) == 1
 
 
+@test
+def an_import_that_is_under_way_when_its_token_is_revoked_is_not_written(folder):
+    service = Service(folder)
+    token = service.make_token("importer")
+    token_id = next(t["id"] for t in service.admin("GET", "/v1/tokens").json["tokens"] if t["role"] == "importer")
+    identity = Identity(folder, ANN)
+    pfx = {"pkcs12": base64.b64encode(identity.pfx()).decode(), "password": "secret"}
+    # A first import connects an opener of this token; stopped, it holds the second one up.
+    service.admin("POST", f"/v1/users/{ANN}/certificates", pfx, token=token).expect(201)
+    openers = service.rooms()["opener-pfx"]
+    for pid in openers:
+        os.kill(pid, signal.SIGSTOP)
+
+    def revoke():
+        wait_until(lambda: len(service.rooms()["opener-pfx"]) >= len(openers), what="the openers")
+        assert service.admin("DELETE", f"/v1/tokens/{token_id}").status == 204
+        for pid in openers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def send():
+        return service.admin("POST", "/v1/users/late@example.org/certificates", pfx, token=token)
+
+    answer = in_parallel(send, revoke)[0]
+    # Where it was slower than the revocation it never began; either way it is refused and nothing is kept.
+    answer.expect(401, "unauthorized")
+    service.admin("GET", "/v1/users/late@example.org").expect(404)
+
+
 if __name__ == "__main__":
     main()
