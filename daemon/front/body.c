@@ -7,7 +7,11 @@
 #include "protocol.h"
 #include "text.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+/* Bytes of all bodies that are kept. */
+static atomic_size_t kept;
 
 static void drop(struct buf **b)
 {
@@ -15,9 +19,16 @@ static void drop(struct buf **b)
 	*b = NULL;
 }
 
-void body_done(struct body *b)
+static void drop_raw(struct body *b)
 {
 	drop(&b->raw);
+	atomic_fetch_sub(&kept, b->counted);
+	b->counted = 0;
+}
+
+void body_done(struct body *b)
+{
+	drop_raw(b);
 	drop(&b->secrets);
 	drop(&b->decoded);
 	drop(&b->list);
@@ -30,10 +41,16 @@ void body_add(struct body *b, const void *p, size_t len, size_t max)
 	b->received += len;
 	if (b->received > max) {
 		b->too_large = true;
-		drop(&b->raw);
+		drop_raw(b);
 	}
-	if (!b->keep || b->too_large)
+	if (!b->keep || b->too_large || b->crowded)
 		return;
+	b->counted += len;
+	b->crowded = atomic_fetch_add(&kept, len) + len > BODIES_MAX_BYTES;
+	if (b->crowded) {
+		drop_raw(b);
+		return;
+	}
 	if (!b->raw)
 		b->raw = buf_new(max);
 	if (b->raw)
@@ -70,7 +87,7 @@ static int parse(struct body *b)
 	if (!plain || !b->secrets)
 		return fail(FAULT_INTERNAL, "no memory for a body");
 	int rc = json_lift(buf_view(b->raw), secret_names, plain, b->secrets);
-	drop(&b->raw);
+	drop_raw(b);
 	if (rc < 0)
 		return rc;
 	json_error_t error;
@@ -84,6 +101,8 @@ int body_read(struct body *b, const struct field *fields)
 		return fail(FAULT_TOO_LARGE, "the body is larger than this call takes");
 	if (!b->is_json)
 		return fail(FAULT_UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be application/json");
+	if (b->crowded)
+		return fail(FAULT_UNAVAILABLE, "too many bodies are being sent at once: try again later");
 	if (!b->raw)
 		return fail(FAULT_MALFORMED_REQUEST, "the body is missing");
 	if (!buf_ok(b->raw))

@@ -13,6 +13,8 @@ struct body {
 	bool keep;          /* it is wanted; else it is read and thrown away */
 	bool is_json;       /* its Content-Type */
 	bool too_large;
+	bool crowded;        /* all bodies together were too much */
+	size_t counted;      /* bytes of raw in the sum of all */
 	struct buf *raw;
 	struct buf *secrets; /* lifted strings */
 	struct buf *decoded; /* base64 */
@@ -23,7 +25,9 @@ struct body {
 /* Wipes and frees what there is of it. Views that body_read() gave end here. */
 void body_done(struct body *b);
 
-/* Keeps or discards one piece; max bounds what is kept. */
+/* Keeps or discards one piece; max bounds what is kept of this body, BODIES_MAX_BYTES what is kept of all of them: who
+ * has shown no more than some certificate or token must not make a front hold any amount of memory. */
+enum { BODIES_MAX_BYTES = 64 * 1024 * 1024 };
 void body_add(struct body *b, const void *p, size_t len, size_t max);
 
 enum field_kind {
@@ -46,7 +50,8 @@ struct field {
 };
 
 /* Reads the whole body, an object of these fields and no others, and drops its text. What ret points at lives until
- * body_done(). Errors: TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, MALFORMED_REQUEST with a sentence that names the field. */
+ * body_done(). Errors: TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNAVAILABLE when all bodies together are too much, MALFORMED_REQUEST
+ * with a sentence that names the field. */
 int body_read(struct body *b, const struct field *fields);
 
 /* The same for an object inside of it. */

@@ -3,7 +3,6 @@
 #include "db.h"
 
 #include "fault.h"
-#include "log.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -272,29 +271,28 @@ static void job_failed(struct job *job, int rc)
 	strcpy(job->detail, fault_detail());
 }
 
-static void run_job(struct connection *c, struct job *job)
+/* Runs one job in a savepoint. An error here is one of the savepoint itself: then the whole batch must go, for what a
+ * failed job has half done could not be taken back alone. */
+static int run_job(struct connection *c, struct job *job)
 {
 	int rc = run_text(c, "SAVEPOINT job");
-	if (rc == 0) {
-		rc = job->run(c, job->arg);
-		if (rc < 0)
-			job_failed(job, rc);
-		job->rc = rc;
-		if (rc < 0 && run_text(c, "ROLLBACK TO job") < 0)
-			log_line(LOG_LEVEL_ERROR, "a failed request could not be rolled back: %s", fault_detail());
-		rc = run_text(c, "RELEASE job");
+	if (rc < 0)
+		return rc;
+	job->rc = job->run(c, job->arg);
+	if (job->rc < 0) {
+		job_failed(job, job->rc);
+		rc = run_text(c, "ROLLBACK TO job");
 	}
-	if (rc < 0 && job->rc >= 0)
-		job_failed(job, rc);
+	return rc < 0 ? rc : run_text(c, "RELEASE job");
 }
 
 static void run_batch(struct connection *c, struct job *jobs)
 {
 	int rc = run_text(c, "BEGIN IMMEDIATE");
 	for (struct job *job = jobs; rc == 0 && job; job = job->next) {
-		run_job(c, job);
+		rc = run_job(c, job);
 		/* On a full disk SQLite may roll the whole transaction back by itself: then every member is lost. */
-		if (sqlite3_get_autocommit(c->handle))
+		if (rc == 0 && sqlite3_get_autocommit(c->handle))
 			rc = fail(FAULT_UNAVAILABLE, "the database gave the transaction up: %s", job->detail);
 	}
 	if (rc == 0)

@@ -128,6 +128,22 @@ int devices_newest_certificate(const struct keyring *keyring, struct connection 
 	return rc < 0 ? rc : load_device_certificate(keyring, s, ret);
 }
 
+int devices_certificate_for(const struct keyring *keyring, struct connection *c, struct view id, struct view csr_sha256,
+			    struct row_device_certificate *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_device_certificates_of, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, id);
+	while ((rc = statement_step(s)) > 0) {
+		rc = load_device_certificate(keyring, s, ret);
+		if (rc < 0 || view_equal(ret->csr_sha256, csr_sha256))
+			return rc;
+	}
+	return rc < 0 ? rc : fail(FAULT_NOT_FOUND, "the certificate was replaced");
+}
+
 int devices_successor(const struct keyring *keyring, struct connection *c, struct view id, struct view fingerprint,
 		      struct row_device_certificate *ret)
 {

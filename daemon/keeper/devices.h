@@ -44,6 +44,9 @@ int devices_end_certificate(struct keeper *k, struct connection *c, const struct
 /* Where the certificate that was shown is a renewal in its first use: ends the one that it replaces. A write of its
  * own. */
 int devices_confirm(struct keeper *k, const struct shown *shown, struct view request_id);
+/* The certificate that answers the request with this SHA-256. NOT_FOUND if it was replaced. */
+int devices_certificate_for(const struct keyring *keyring, struct connection *c, struct view id, struct view csr_sha256,
+			    struct row_device_certificate *ret);
 /* The device's newest certificate. TAMPERED if it has none. */
 int devices_newest_certificate(const struct keyring *keyring, struct connection *c, struct view id,
 			       struct row_device_certificate *ret);

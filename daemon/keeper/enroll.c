@@ -250,7 +250,9 @@ static int replay(struct keeper *k, struct connection *c, const struct row_enrol
 			    "this enrolment token was used already: ask an administrator for a new one");
 	int rc = devices_still_active(k->keyring, c, enrolment->device_id, enrolment->user_id);
 	if (rc == 0)
-		rc = devices_newest_certificate(k->keyring, c, enrolment->device_id, &certificate);
+		rc = devices_certificate_for(k->keyring, c, enrolment->device_id, csr_sha256, &certificate);
+	if (rc == -FAULT_NOT_FOUND)
+		rc = fail(FAULT_TOKEN_SPENT, "this enrolment token was used already, and the device has renewed since");
 	text_copy(enrolment->device_id, device_id, sizeof device_id);
 	return rc < 0 ? rc : put_answer(k->keyring, device_id, certificate.der, answer);
 }

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 enum { DRAIN_SECONDS = 30 };
 
@@ -122,10 +123,13 @@ int main(int argc, char **argv)
 
 	wait_for_end(&signals);
 	sd_notify(0, "STOPPING=1\nSTATUS=ending what was begun");
-	serve_stop(server, DRAIN_SECONDS);
+	/* What still runs then uses keyring and database: they go with the process, not before it. */
+	if (!serve_stop(server, DRAIN_SECONDS))
+		_exit(EXIT_SUCCESS);
 	health_stop(&keeper);
 	if (db_truncate_log(keeper.db) < 0)
 		log_line(LOG_LEVEL_NOTICE, "the database's log was not emptied: %s", fault_detail());
+	db_close(keeper.db);
 	keyring_free(keeper.keyring);
 	log_line(LOG_LEVEL_NOTICE, "ended");
 	return EXIT_SUCCESS;

@@ -294,7 +294,7 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **r
 
 /* Listening sockets belong to systemd or the launcher: they are not shut down, or nobody could take them over. The
  * threads that wait on them end with the process. */
-void serve_stop(struct server *s, unsigned seconds)
+bool serve_stop(struct server *s, unsigned seconds)
 {
 	int64_t deadline_ms = clock_ms() + (int64_t)seconds * 1000;
 	const struct timespec until = { .tv_sec = deadline_ms / 1000 };
@@ -306,5 +306,7 @@ void serve_stop(struct server *s, unsigned seconds)
 		shutdown(t->fd, SHUT_RD);
 	while (s->connections && late == 0)
 		late = pthread_cond_timedwait(&s->ended, &s->lock, &until);
+	bool all_ended = !s->connections;
 	pthread_mutex_unlock(&s->lock);
+	return all_ended;
 }

@@ -15,9 +15,8 @@ struct server;
 
 /* Serves connections that arrive on the two listening sockets, a thread each. Takes the sockets over. */
 int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **ret);
-/* Takes no more connections, lets requests that were begun end (at most seconds), and leaves the rest to the
- * end of the process, which must follow. */
-void serve_stop(struct server *server, unsigned seconds);
+/* Takes no more connections and lets requests that were begun end, for at most seconds. False if some still run. */
+bool serve_stop(struct server *server, unsigned seconds);
 
 /* Each answers one verb: reads its message from fields, appends the answer's message to answer, and returns 0 or an
  * error. BAD_FRAME drops the connection. */

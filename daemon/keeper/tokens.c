@@ -93,16 +93,25 @@ static int insert(const struct keyring *keyring, struct connection *c, const str
 	return rc < 0 ? rc : statement_run(s);
 }
 
-static int count(struct connection *c, enum sql sql, struct view id, int64_t *ret)
+static int count_all(struct connection *c, int64_t *ret)
 {
 	STATEMENT s = NULL;
-	int rc = statement_get(c, sql, &s);
+	int rc = statement_get(c, SQL_tokens_count, &s);
+	if (rc == 0 && (rc = statement_step(s)) > 0)
+		*ret = column_number(s, 0);
+	return rc < 0 ? rc : 0;
+}
+
+/* Admin tokens that could take this one's place: for one that lasts only others that last, for they will be there when
+ * those that expire are gone. */
+static int count_successors(struct connection *c, const struct row_token *token, int64_t *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_tokens_count_lasting_admins, &s);
 	if (rc < 0)
 		return rc;
-	if (id.len) {
-		bind_text(s, 1, id);
-		bind_number(s, 2, now_seconds());
-	}
+	bind_text(s, 1, token->id);
+	bind_number(s, 2, token->expires_at ? now_seconds() : INT64_MAX);
 	rc = statement_step(s);
 	if (rc > 0)
 		*ret = column_number(s, 0);
@@ -112,7 +121,7 @@ static int count(struct connection *c, enum sql sql, struct view id, int64_t *re
 int tokens_add(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_token *row)
 {
 	int64_t have = 0;
-	int rc = count(c, SQL_tokens_count, view_text(NULL), &have);
+	int rc = count_all(c, &have);
 	if (rc == 0 && have >= TOKENS_MAX)
 		return fail(FAULT_CONFLICT, "there are %d tokens already: revoke some first", TOKENS_MAX);
 	if (rc == 0)
@@ -126,14 +135,13 @@ int tokens_delete(struct keeper *k, struct connection *c, const struct actor *ac
 {
 	ROW(token, token);
 	STATEMENT s = NULL;
-	int64_t others = 0;
+	int64_t successors = 1;
 	int rc = find(k->keyring, c, SQL_token_get, id, true, &token);
 	if (rc == 0 && view_is(token.role, "admin"))
-		rc = count(c, SQL_tokens_count_lasting_admins, id, &others);
-	else
-		others = 1;
-	if (rc == 0 && others == 0)
-		return fail(FAULT_CONFLICT, "this is the last admin token: make another one first");
+		rc = count_successors(c, &token, &successors);
+	if (rc == 0 && successors == 0)
+		return fail(FAULT_CONFLICT, "this is the last admin token%s: make another one first",
+			    token.expires_at ? "" : " that does not expire");
 	if (rc == 0)
 		rc = statement_get(c, SQL_token_delete, &s);
 	if (rc < 0)

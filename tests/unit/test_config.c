@@ -181,7 +181,9 @@ TEST(a_file_that_is_wrong_is_told_with_line_and_key)
 		{ "[front]\nthreads = 7\nthreads = 7\n", "line 3", "twice" },
 		{ "[front]\nthreads = 7\n[log]\n[front]\nthreads = 8\n", "line 5", "twice" },
 		{ "[front]\nthreads\n", "line 2", "key" },
-		{ "[front\nthreads = 7\n", "line 1", "section" },
+		{ "[front\nthreads = 7\n", "line 1", "neither [section]" },
+		{ "[paths]\n\n[front\nthreads = 7\n", "line 3", "neither [section]" }, /* not what follows from it */
+		{ "[paths]\n[front ;]\nthreads = 7\n", "line 2", "neither [section]" },
 	};
 	struct config c;
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
@@ -252,7 +254,15 @@ TEST(a_file_that_is_not_there_is_not_found)
 	struct config c;
 	config_init(&c);
 	assert_fault(config_read(&c, "nowhere.conf"), NOT_FOUND);
-	assert_told("nowhere.conf");
+	assert_told("nowhere.conf: No such file");
+}
+
+TEST(what_can_not_be_read_is_told_with_the_reason_and_is_no_empty_file)
+{
+	struct config c;
+	config_init(&c);
+	assert_fault(config_read(&c, folder), NOT_FOUND);
+	assert_told("Is a directory");
 }
 
 /* The sample with every key's comment mark taken away. */
@@ -348,6 +358,7 @@ int main(void)
 		cmocka_unit_test(a_line_of_the_most_characters_is_read_and_a_longer_one_is_told_by_its_number),
 		cmocka_unit_test(the_tail_of_a_long_comment_is_never_read_as_a_key),
 		cmocka_unit_test(a_file_that_is_not_there_is_not_found),
+		cmocka_unit_test(what_can_not_be_read_is_told_with_the_reason_and_is_no_empty_file),
 		cmocka_unit_test(the_sample_file_is_read_as_the_defaults),
 		cmocka_unit_test(the_sample_and_the_manual_name_every_key),
 		cmocka_unit_test(a_room_goes_to_the_folder_of_its_configuration),
