@@ -6,6 +6,7 @@
 #include "text.h"
 #include "version.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <ini.h>
 #include <libgen.h>
@@ -106,8 +107,17 @@ struct reading {
 	struct config *config;
 	FILE *file;
 	bool seen[KEY_COUNT];
-	int rc;
+	int line;      /* that was read last */
+	int rc, wrong; /* the first error that is not inih's, and its line */
+	int trouble;   /* errno, where the file can not be read */
 };
+
+static int refuse(struct reading *reading, int rc)
+{
+	reading->rc = rc;
+	reading->wrong = reading->line;
+	return 0;
+}
 
 /* inih's callback: 1 to go on. Only the first error counts; inih tells its line. */
 static int on_pair(void *user, const char *section, const char *name, const char *value)
@@ -116,14 +126,12 @@ static int on_pair(void *user, const char *section, const char *name, const char
 	const struct key *key = find(section, name);
 	if (reading->rc < 0)
 		return 0;
-	if (key && reading->seen[key - keys]) {
-		reading->rc = fail(FAULT_MALFORMED_REQUEST, "%s is given twice", name);
-		return 0;
-	}
+	if (key && reading->seen[key - keys])
+		return refuse(reading, fail(FAULT_MALFORMED_REQUEST, "%s is given twice", name));
 	if (key)
 		reading->seen[key - keys] = true;
-	reading->rc = config_set(reading->config, section, name, value);
-	return reading->rc == 0;
+	int rc = config_set(reading->config, section, name, value);
+	return rc == 0 ? 1 : refuse(reading, rc);
 }
 
 /* inih's reader. A line that is too long is given out as one that is neither section nor pair, so that it is an error.
@@ -131,14 +139,18 @@ static int on_pair(void *user, const char *section, const char *name, const char
 static char *read_line(char *line, int size, void *user)
 {
 	struct reading *reading = user;
-	if (!fgets(line, size, reading->file))
+	if (!fgets(line, size, reading->file)) {
+		reading->trouble = ferror(reading->file) ? errno : 0;
 		return NULL;
+	}
+	reading->line++;
 	if (strcspn(line, "\n") <= CONFIG_LINE_MAX && (strchr(line, '\n') || feof(reading->file)))
 		return line;
 	for (int c = 0; c != '\n' && c != EOF;)
 		c = fgetc(reading->file);
 	if (reading->rc == 0)
-		reading->rc = fail(FAULT_MALFORMED_REQUEST, "the line is longer than %d characters", CONFIG_LINE_MAX);
+		refuse(reading, fail(FAULT_MALFORMED_REQUEST, "the line is longer than %d characters",
+				     CONFIG_LINE_MAX));
 	return strcpy(line, "too long\n");
 }
 
@@ -146,12 +158,16 @@ int config_read(struct config *c, const char *path)
 {
 	struct reading reading = { .config = c, .file = fopen(path, "re") };
 	if (!reading.file)
-		return fail(FAULT_NOT_FOUND, "can not read the configuration %s", path);
+		return fail(FAULT_NOT_FOUND, "can not read the configuration %s: %s", path, strerror(errno));
 	int line = ini_parse_stream(read_line, &reading, on_pair, &reading);
 	fclose(reading.file);
+	if (reading.trouble)
+		return fail(FAULT_NOT_FOUND, "can not read the configuration %s: %s", path,
+			    strerror(reading.trouble));
 	if (line == 0)
 		return 0;
-	if (reading.rc == 0)
+	/* inih goes on after a line that it can not read, and what is told of a later one is not about this. */
+	if (reading.rc == 0 || line != reading.wrong)
 		return fail(FAULT_MALFORMED_REQUEST, "%s line %d: neither [section] nor key = value", path, line);
 	char why[FAULT_DETAIL_MAX];
 	strcpy(why, fault_detail());
@@ -187,19 +203,40 @@ void config_print_manual(FILE *f)
 	}
 }
 
-static void usage(const char *program, const char *purpose)
+static void usage(const char *program, const char *purpose, const char *more)
 {
 	printf("%s: %s\n\n"
 	       "usage: %s [OPTIONS]\n"
+	       "%s"
 	       "  --config FILE   read this configuration (default /etc/pfxd/pfxd.conf)\n"
 	       "  --sample        print a sample configuration and end\n"
 	       "  --version       print the version and end\n"
-	       "  --help          print this and end\n"
+	       "  -h, --help      print this and end\n"
 	       "Sockets come from systemd or from the launcher, pfxd; see pfxd --help to try the service out.\n",
-	       program, purpose, program);
+	       program, purpose, program, more);
+}
+
+/* What is to be done about a configuration that can not be used. Where it is installed, PATH does not lead to a room:
+ * it tells its own. */
+static void tell(const char *program, int rc)
+{
+	char self[4096];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+	self[len > 0 ? len : 0] = '\0';
+	fprintf(stderr, "%s: %s\n", program, fault_detail());
+	if (rc == -FAULT_NOT_FOUND)
+		fprintf(stderr, "%s: give one with --config FILE (%s --sample prints one), or try the service out with "
+			"pfxd --dev DIR\n", program, self);
+	else
+		fprintf(stderr, "%s: %s --sample prints every key\n", program, self);
 }
 
 int config_start(struct config *c, int argc, char **argv, const char *purpose)
+{
+	return config_start_with(c, argc, argv, purpose, "");
+}
+
+int config_start_with(struct config *c, int argc, char **argv, const char *purpose, const char *more)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
@@ -211,12 +248,12 @@ int config_start(struct config *c, int argc, char **argv, const char *purpose)
 	const char *path = "/etc/pfxd/pfxd.conf";
 	const char *program = basename(argv[0]);
 	config_init(c);
-	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
 		switch (option) {
 		case 'c': path = optarg; break;
 		case 's': config_print_sample(stdout); return EXIT_SUCCESS + 1;
 		case 'v': printf("%s %s\n", program, PFXD_VERSION); return EXIT_SUCCESS + 1;
-		case 'h': usage(program, purpose); return EXIT_SUCCESS + 1;
+		case 'h': usage(program, purpose, more); return EXIT_SUCCESS + 1;
 		default: fprintf(stderr, "%s: try --help\n", program); return 2 + 1;
 		}
 	}
@@ -226,8 +263,9 @@ int config_start(struct config *c, int argc, char **argv, const char *purpose)
 	}
 	char folder[4096];
 	snprintf(folder, sizeof folder, "%s", path);
-	if (config_read(c, path) < 0) {
-		fprintf(stderr, "%s: %s\n", program, fault_detail());
+	int rc = config_read(c, path);
+	if (rc < 0) {
+		tell(program, rc);
 		return 2 + 1;
 	}
 	if (chdir(dirname(folder)) < 0) {

@@ -59,7 +59,8 @@ enum deliver_signing { DELIVER_NEWEST, DELIVER_NONE };
 /* Sets every key to its default. */
 void config_init(struct config *c);
 /* Reads path over c. MALFORMED_REQUEST with a sentence that names file, line and key: unknown section or key, a value
- * out of bounds, a key given twice, a line over CONFIG_LINE_MAX. NOT_FOUND if there is no such file. c is unspecified on failure. */
+ * out of bounds, a key given twice, a line over CONFIG_LINE_MAX. NOT_FOUND with the reason if there is no such file or
+ * it can not be read. c is unspecified on failure. */
 int config_read(struct config *c, const char *path);
 /* Sets one key from text, as the file would: for what the launcher writes and for tests. */
 int config_set(struct config *c, const char *section, const char *name, const char *value);
@@ -71,5 +72,7 @@ void config_print_manual(FILE *f);
 /* What every room does with its command line and configuration: --config FILE, --help, --version. Reads the file,
  * goes to its folder, and fills c. Returns 0 to go on, or an exit status + 1 to end with. */
 int config_start(struct config *c, int argc, char **argv, const char *purpose);
+/* The same for a room that has options of its own, which it took out of argv: more are their lines for --help. */
+int config_start_with(struct config *c, int argc, char **argv, const char *purpose, const char *more);
 
 #endif

@@ -73,9 +73,28 @@ static struct view person_of(const struct request *r)
 	return view_text(has ? r->uri.segments[SEGMENT_NAME].text : "");
 }
 
+/* What was asked where there is no such call: who talks to the wrong port sees it here. A path may name a person. */
+static void log_no_call(const struct request *r)
+{
+	char method[16];
+	uri_show(r->method ? r->method : "?", method, sizeof method);
+	const struct log_field fields[] = {
+		{ "code", view_text(r->reply.fault ? fault_code(r->reply.fault) : ""), false },
+		{ "request_id", view_text(r->id), false },
+		{ "method", view_text(method), false },
+		{ "path", view_text(r->uri.shown), true },
+		{ 0 },
+	};
+	log_event(LOG_LEVEL_INFO, fields, "no such call: %d", r->reply.status);
+}
+
 static void log_reply(const struct request *r)
 {
 	char ms[24];
+	if (!r->route) {
+		log_no_call(r);
+		return;
+	}
 	snprintf(ms, sizeof ms, "%lld", (long long)(clock_ms() - r->began_ms));
 	const struct log_field fields[] = {
 		{ "code", view_text(r->reply.fault ? fault_code(r->reply.fault) : ""), false },
@@ -85,8 +104,7 @@ static void log_reply(const struct request *r)
 		{ 0 },
 	};
 	enum log_level level = r->http->role == ROLE_HEALTH ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-	log_event(level, fields, "%s %s %d", r->route ? r->route->method : "?", r->route ? r->route->path : "?",
-		  r->reply.status);
+	log_event(level, fields, "%s %s %d", r->route->method, r->route->path, r->reply.status);
 }
 
 static enum MHD_Result send_reply(struct request *r)

@@ -56,10 +56,13 @@ static const char *take_role(int *argc, char **argv)
 static bool set_role(struct front *f, const char *role)
 {
 	const char *names[] = { [ROLE_DEVICE] = "device", [ROLE_ADMIN] = "admin" };
+	const char *titles[] = { [ROLE_DEVICE] = "pfxd-front (devices)",
+				 [ROLE_ADMIN] = "pfxd-front (administrators)" };
 	for (enum role i = ROLE_DEVICE; role && i <= ROLE_ADMIN; i++) {
 		if (strcmp(role, names[i]) != 0)
 			continue;
 		f->role = i;
+		log_init(titles[i], f->config.level, f->config.names); /* both write into one log */
 		snprintf(f->keeper_path, sizeof f->keeper_path, "%s/keeper-%s.sock", f->config.runtime, role);
 		return true;
 	}
@@ -227,8 +230,9 @@ int main(int argc, char **argv)
 	static struct front front;
 	harden_process();
 	const char *role = take_role(&argc, argv);
-	int status = config_start(&front.config, argc, argv,
-				  "the HTTPS interface, --role device for devices or --role admin for administrators");
+	int status = config_start_with(&front.config, argc, argv,
+				       "the HTTPS interface for devices, or the one for administrators",
+				       "  --role ROLE     must be given: device, or admin, which has health as well\n");
 	if (status != 0)
 		return status - 1;
 	if (!set_role(&front, role))

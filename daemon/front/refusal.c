@@ -86,6 +86,6 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
 	if (answer && buf_ok(answer))
 		send_answer(connection, answer);
 	const struct log_field fields[] = { { "request_id", view_text(id), false }, { 0 } };
-	log_event(LOG_LEVEL_INFO, fields, "? ? %u", status);
+	log_event(LOG_LEVEL_INFO, fields, "not readable as a request: %u", status);
 	return MHD_NO;
 }

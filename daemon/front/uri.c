@@ -5,6 +5,7 @@
 #include "fault.h"
 #include "text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -71,6 +72,16 @@ static char *path_of(char *target)
 	return host + strcspn(host, "/?");
 }
 
+void uri_show(const char *text, char *ret, size_t size)
+{
+	size_t len = 0;
+	for (; *text && len + 3 < size; text++) {
+		bool printable = *text > ' ' && *text < 0x7f;
+		len += (size_t)snprintf(ret + len, size - len, printable ? "%c" : "%%%02X", (unsigned char)*text);
+	}
+	ret[len] = '\0';
+}
+
 int uri_parse(const char *raw, struct uri *ret)
 {
 	*ret = (struct uri){ .bytes = strdup(raw) };
@@ -78,6 +89,7 @@ int uri_parse(const char *raw, struct uri *ret)
 		return fail(FAULT_INTERNAL, "no memory for the target of a request");
 	char *query = path_of(ret->bytes);
 	char *path = strsep(&query, "?");
+	uri_show(path, ret->shown, sizeof ret->shown);
 	parse_path(path, ret);
 	if (query)
 		parse_query(query, ret);

@@ -5,7 +5,7 @@
 
 #include "buf.h"
 
-enum { URI_SEGMENTS_MAX = 6, URI_QUERY_MAX = 8 };
+enum { URI_SEGMENTS_MAX = 6, URI_QUERY_MAX = 8, URI_SHOWN_MAX = 80 };
 
 struct segment {
 	char *text;     /* decoded, ended */
@@ -23,12 +23,16 @@ struct uri {
 	struct parameter query[URI_QUERY_MAX];
 	size_t query_count;
 	bool query_malformed;
+	char shown[URI_SHOWN_MAX + 1]; /* the path as it came, printable and cut, for the log; never the query */
 };
 
 /* Takes raw apart: a path or, RFC 9112 section 3.2.2, a whole URL. INTERNAL without memory; what is wrong with the
  * text itself is told in ret, for the route to judge. End with uri_done(). */
 int uri_parse(const char *raw, struct uri *ret);
 void uri_done(struct uri *u);
+
+/* Writes text as printable characters without a space, the others as %XX, and cuts it to size. */
+void uri_show(const char *text, char *ret, size_t size);
 
 /* The value of a query parameter, or NULL. */
 const char *uri_query(const struct uri *u, const char *name);

@@ -5,20 +5,39 @@
 #include "frame.h"
 #include "spawn.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+/* The file that says that this folder has a database: from then on one that is gone is a loss, and no beginning. */
+static const char begun[] = "begun";
+
 static bool exists(const char *path)
 {
 	return access(path, F_OK) == 0;
 }
+
+static void close_file(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+#define OPEN_FILE __attribute__((cleanup(close_file))) FILE *
+
+static void close_folder(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+#define FOLDER __attribute__((cleanup(close_folder))) DIR *
 
 static int make_folder(const char *path)
 {
@@ -27,17 +46,76 @@ static int make_folder(const char *path)
 	return 0;
 }
 
+/* ---- whether it is a folder to work in ---- */
+
+/* Who may write in the folder may put another keyring, another token or another socket there. */
+static int check_owner(const char *dir)
+{
+	struct stat s;
+	if (stat(".", &s) < 0)
+		return fail(FAULT_INTERNAL, "can not look at %s: %s", dir, strerror(errno));
+	if (s.st_uid != geteuid())
+		return fail(FAULT_CONFLICT, "%s belongs to another user (%ld), who could replace the keyring in it: "
+			    "take a folder of your own, or start pfxd as that user", dir, (long)s.st_uid);
+	if (s.st_mode & (S_IWGRP | S_IWOTH))
+		return fail(FAULT_CONFLICT, "others may write in %s (mode %04o), and could replace the keyring in it: "
+			    "chmod go-w %s, or give a folder in it that is not there yet", dir,
+			    (unsigned)s.st_mode & 07777, dir);
+	return 0;
+}
+
+/* What a first use that did not come to its end, or who prepared one, may have left. */
+static bool is_own(const char *name)
+{
+	static const char *const names[] = { ".", "..", "lost+found", "lock", "run", "tls", begun };
+	static const char *const beginnings[] = { "pfxd.", "pfxctl.conf", "ca.pem", "admin.token", "keyring" };
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
+		if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+/* A folder without a keyring is about to be filled: not a home folder, given by mistake. */
+static int check_content(const char *dir)
+{
+	if (exists("keyring"))
+		return 0;
+	FOLDER d = opendir(".");
+	if (!d)
+		return fail(FAULT_INTERNAL, "can not read the folder %s: %s", dir, strerror(errno));
+	for (const struct dirent *entry; (entry = readdir(d));)
+		if (!is_own(entry->d_name))
+			return fail(FAULT_CONFLICT, "%s holds what is not pfxd's (%s): give an empty folder, or one "
+				    "that is not there yet", dir, entry->d_name);
+	return 0;
+}
+
+static int in_use(const char *dir, int fd)
+{
+	char number[16] = "";
+	ssize_t len = read(fd, number, sizeof number - 1);
+	return fail(FAULT_CONFLICT, "another pfxd uses %s (process %ld)", dir, len > 0 ? strtol(number, NULL, 10) : 0);
+}
+
 static int take_lock(const char *dir)
 {
 	FD fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fail(FAULT_INTERNAL, "can not make %s/lock: %s", dir, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return fail(FAULT_CONFLICT, "another pfxd uses %s", dir);
+		return in_use(dir, fd);
+	/* For who finds it locked. A lock without a number is as good. */
+	if (ftruncate(fd, 0) == 0)
+		dprintf(fd, "%ld\n", (long)getpid());
 	int taken = fd;
 	fd = -1;
 	return taken;
 }
+
+/* ---- what is in it ---- */
 
 /* Has pfxctl make keyring, certificates and the first token. */
 static int make_secrets(const char *programs)
@@ -72,19 +150,21 @@ static int write_file(const char *path, const char *text)
 	return 0;
 }
 
-static int write_service_configuration(void)
+static int write_service_configuration(const char *rooms)
 {
+	char text[PATH_MAX + 512];
 	if (exists("pfxd.conf"))
 		return 0;
-	return write_file("pfxd.conf",
-			  "# Made by pfxd --dev, which leaves it alone from now on.\n"
-			  "# pfxd-keeper --sample prints every key.\n"
-			  "[paths]\n"
-			  "database = pfxd.db\n"
-			  "keyring = keyring\n"
-			  "tls_certificate = tls/server.pem\n"
-			  "tls_key = tls/server.key\n"
-			  "runtime = run\n");
+	snprintf(text, sizeof text,
+		 "# Made by pfxd --dev, which leaves it alone from now on.\n"
+		 "# Every key there is: %s/pfxd-keeper --sample\n"
+		 "[paths]\n"
+		 "database = pfxd.db\n"
+		 "keyring = keyring\n"
+		 "tls_certificate = tls/server.pem\n"
+		 "tls_key = tls/server.key\n"
+		 "runtime = run\n", rooms);
+	return write_file("pfxd.conf", text);
 }
 
 static int write_client_configuration(const struct ports *ports)
@@ -96,36 +176,94 @@ static int write_client_configuration(const struct ports *ports)
 		 "server = https://localhost:%d\n"
 		 "ca = ca.pem\n"
 		 "token_file = admin.token\n"
-		 "device_server = https://localhost:%d\n", ports->admin, ports->device);
+		 "device_server = https://localhost:%d\n"
+		 "health = http://127.0.0.1:%d\n", ports->admin, ports->device, ports->health);
 	return write_file("pfxctl.conf", text);
 }
 
-static int fill(const char *dir, const char *programs, const struct ports *ports)
+/* ---- the database, which only the keeper opens ---- */
+
+/* Where pfxd.conf says that the database is; "" where it does not say. Whether the file is right is the rooms' to tell,
+ * and this program is linked with no reader of it. */
+static void database_path(char ret[static PATH_MAX])
 {
-	int rc = 0;
-	if (!exists("keyring") && exists("pfxd.db"))
+	char line[PATH_MAX + 64];
+	OPEN_FILE f = fopen("pfxd.conf", "re");
+	snprintf(ret, PATH_MAX, "%s", f ? "" : "pfxd.db");
+	while (f && fgets(line, sizeof line, f)) {
+		int at = 0;
+		char sign[2];
+		if (sscanf(line, " database %1[=:] %n", sign, &at) != 1 || at == 0)
+			continue;
+		char *value = line + at, *comment = strstr(line, " ;");
+		value[strcspn(value, "\r\n")] = '\0';
+		if (comment)
+			*comment = '\0';
+		for (size_t len = strlen(value); len > 0 && strchr(" \t", value[len - 1]); len--)
+			value[len - 1] = '\0';
+		snprintf(ret, PATH_MAX, "%.*s", PATH_MAX - 1, value);
+	}
+}
+
+/* A database that is gone is never replaced without a word: a wrong path and a disk that is not mounted look the same,
+ * and an empty service that says "ready" would be believed. */
+static int check_database(const struct dev *d)
+{
+	char path[PATH_MAX];
+	database_path(path);
+	bool there = exists(path);
+	if (there && !exists("keyring"))
 		return fail(FAULT_CONFLICT, "%s holds a database but no keyring, so nothing in it can be opened: "
-			    "bring the keyring back, or begin with another folder", dir);
-	if (!exists("keyring"))
-		rc = make_secrets(programs);
+			    "bring the keyring back, or begin with another folder", d->dir);
+	if (there && d->empty)
+		return fail(FAULT_CONFLICT, "--empty is for a folder whose database is gone, and %s has its database "
+			    "%.200s: start without --empty", d->dir, path);
+	if (there || !path[0] || d->empty || !exists("keyring") || !exists(begun))
+		return 0;
+	return fail(FAULT_CONFLICT, "%s has been in use, and its database %.200s is gone: bring it back, or correct "
+		    "[paths] database in pfxd.conf; to begin an empty one on purpose, add --empty", d->dir, path);
+}
+
+int dev_begun(void)
+{
+	char path[PATH_MAX];
+	database_path(path);
+	if (exists(begun) || !exists(path))
+		return 0;
+	return write_file(begun, "Written by pfxd --dev once it had a database: from then on it does not start without "
+				 "one.\n");
+}
+
+static int fill(const struct dev *d)
+{
+	int rc = check_database(d);
+	if (rc == 0 && !exists("keyring")) {
+		unlink(begun); /* of a keyring that was taken away: this is another beginning */
+		rc = make_secrets(d->programs);
+	}
 	if (rc == 0)
-		rc = write_service_configuration();
+		rc = write_service_configuration(d->rooms);
 	if (rc == 0)
-		rc = write_client_configuration(ports);
+		rc = write_client_configuration(&d->ports);
 	return rc < 0 ? rc : make_folder("run");
 }
 
-int dev_open(const char *dir, const char *programs, const struct ports *ports)
+int dev_open(const struct dev *d)
 {
-	int rc = make_folder(dir);
+	int rc = make_folder(d->dir);
 	if (rc < 0)
 		return rc;
-	if (chdir(dir) < 0)
-		return fail(FAULT_INTERNAL, "can not enter %s: %s", dir, strerror(errno));
-	FD lock = take_lock(dir);
+	if (chdir(d->dir) < 0)
+		return fail(FAULT_INTERNAL, "can not enter %s: %s", d->dir, strerror(errno));
+	rc = check_owner(d->dir);
+	if (rc == 0)
+		rc = check_content(d->dir);
+	if (rc < 0)
+		return rc;
+	FD lock = take_lock(d->dir);
 	if (lock < 0)
 		return lock;
-	rc = fill(dir, programs, ports);
+	rc = fill(d);
 	if (rc < 0)
 		return rc;
 	int taken = lock;

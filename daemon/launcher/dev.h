@@ -2,13 +2,27 @@
 #ifndef PFXD_DEV_H
 #define PFXD_DEV_H
 
+#include <stdbool.h>
+
 struct ports {
 	int device, admin, health;
 };
 
-/* Makes dir and what belongs in it (keyring, certificates, first token: by pfxctl, which is found in the folder
- * programs), takes it for this process, and makes it the working directory. Returns the lock's descriptor, to be kept
- * open until the end. CONFLICT when another pfxd has it or when it holds a database without its keyring; INTERNAL. */
-int dev_open(const char *dir, const char *programs, const struct ports *ports);
+struct dev {
+	const char *dir;      /* as it was given */
+	const char *programs; /* the folder of pfxctl */
+	const char *rooms;    /* the folder of the rooms' programs */
+	struct ports ports;
+	bool empty;           /* a database that is gone may be begun anew */
+};
+
+/* Makes the folder and what belongs in it (keyring, certificates, first token: by pfxctl), takes it for this process,
+ * and makes it the working directory. Returns the lock's descriptor, to be kept open until the end. INTERNAL; CONFLICT
+ * with what to do: another pfxd has it, others may write in it, it holds what is not pfxd's, its database is without
+ * its keyring, or its keyring without the database that it had. */
+int dev_open(const struct dev *d);
+
+/* Notes, once the keeper is ready, that the folder has a database. INTERNAL. */
+int dev_begun(void);
 
 #endif

@@ -35,7 +35,7 @@ enum stage { STAGE_STARTING, STAGE_SERVING, STAGE_END_FRONTS, STAGE_END_KEEPER, 
 
 struct launcher {
 	struct rooms rooms;
-	struct ports ports;
+	struct dev dev;
 	char dir[PATH_MAX];    /* that it works in */
 	char folder[PATH_MAX]; /* that this program is in */
 	int lock, signals;
@@ -50,13 +50,16 @@ struct launcher {
 static void usage(void)
 {
 	printf("pfxd: starts the service in one folder, without systemd\n\n"
-	       "usage: pfxd --dev DIR [--base-port N]\n"
+	       "usage: pfxd --dev DIR [--base-port N] [--empty]\n"
 	       "  --dev DIR       work in DIR, which is made on first use\n"
 	       "  --base-port N   devices at N, administrators at N+1, health at N+2 (default %d)\n"
+	       "  --empty         where the database of DIR is gone, begin an empty one\n"
 	       "  --version       print the version and end\n"
-	       "  --help          print this and end\n\n"
+	       "  -h, --help      print this and end\n\n"
 	       "It listens on 127.0.0.1, prints one line when all of it answers, and ends on SIGTERM or Ctrl-C.\n"
-	       "DIR then holds ca.pem for --cacert, admin.token with the first token, and pfxctl.conf.\n",
+	       "DIR then holds ca.pem for --cacert, admin.token with the first token, and pfxctl.conf.\n\n"
+	       "It ends with 0 when it was asked to end, with 1 when it can not start (it says why on standard\n"
+	       "error), and with 2 for a command line that is wrong.\n",
 	       BASE_PORT_DEFAULT);
 }
 
@@ -71,33 +74,43 @@ static bool set_ports(struct ports *ports, const char *text)
 	return true;
 }
 
+static int check_options(const struct dev *dev, bool all_read)
+{
+	if (dev->dir && *dev->dir && all_read)
+		return 0;
+	if (dev->dir && !*dev->dir)
+		fprintf(stderr, "pfxd: --dev needs the name of a folder, and was given an empty one\n");
+	else
+		fprintf(stderr, "pfxd: usage: pfxd --dev DIR [--base-port N] [--empty]; try --help\n");
+	return 2 + 1;
+}
+
 /* Returns 0 to go on, or an exit status + 1 to end with. */
-static int read_options(int argc, char **argv, struct ports *ports, const char **ret_dir)
+static int read_options(int argc, char **argv, struct dev *ret)
 {
 	static const struct option options[] = {
 		{ "dev", required_argument, NULL, 'd' },
 		{ "base-port", required_argument, NULL, 'p' },
+		{ "empty", no_argument, NULL, 'e' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	*ports = (struct ports){ BASE_PORT_DEFAULT, BASE_PORT_DEFAULT + 1, BASE_PORT_DEFAULT + 2 };
-	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	ret->ports = (struct ports){ BASE_PORT_DEFAULT, BASE_PORT_DEFAULT + 1, BASE_PORT_DEFAULT + 2 };
+	for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
 		switch (option) {
-		case 'd': *ret_dir = optarg; break;
+		case 'd': ret->dir = optarg; break;
 		case 'p':
-			if (!set_ports(ports, optarg))
+			if (!set_ports(&ret->ports, optarg))
 				return 2 + 1;
 			break;
+		case 'e': ret->empty = true; break;
 		case 'v': printf("pfxd %s\n", PFXD_VERSION); return EXIT_SUCCESS + 1;
 		case 'h': usage(); return EXIT_SUCCESS + 1;
 		default: fprintf(stderr, "pfxd: try --help\n"); return 2 + 1;
 		}
 	}
-	if (*ret_dir && optind == argc)
-		return 0;
-	fprintf(stderr, "pfxd: usage: pfxd --dev DIR [--base-port N]; try --help\n");
-	return 2 + 1;
+	return check_options(ret, optind == argc);
 }
 
 /* ---- open what it needs ---- */
@@ -120,8 +133,9 @@ static int find_programs(struct launcher *l)
 static int open_sockets(struct launcher *l)
 {
 	struct rooms *r = &l->rooms;
+	const struct ports *p = &l->dev.ports;
 	const struct { int *fd, port; } ports[] = {
-		{ &r->device, l->ports.device }, { &r->admin, l->ports.admin }, { &r->health, l->ports.health },
+		{ &r->device, p->device }, { &r->admin, p->admin }, { &r->health, p->health },
 	};
 	const struct { int *fd; const char *path; } paths[] = {
 		{ &r->keeper_device, "run/keeper-device.sock" }, { &r->keeper_admin, "run/keeper-admin.sock" },
@@ -150,15 +164,17 @@ static int take_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int open_all(struct launcher *l, const char *dir)
+static int open_all(struct launcher *l)
 {
 	int rc = find_programs(l);
+	l->dev.programs = l->folder;
+	l->dev.rooms = l->rooms.programs;
 	if (rc == 0)
-		rc = l->lock = dev_open(dir, l->folder, &l->ports);
+		rc = l->lock = dev_open(&l->dev);
 	if (rc < 0)
 		return rc;
 	if (!getcwd(l->dir, sizeof l->dir))
-		return fail(FAULT_INTERNAL, "can not tell the path of %s: %s", dir, strerror(errno));
+		return fail(FAULT_INTERNAL, "can not tell the path of %s: %s", l->dev.dir, strerror(errno));
 	l->signals = take_signals();
 	return open_sockets(l);
 }
@@ -190,8 +206,9 @@ static bool all_ready(const struct rooms *r)
 
 static void tell(const struct launcher *l, const char *how)
 {
+	const struct ports *p = &l->dev.ports;
 	printf("pfxd: %s: devices https://localhost:%d, administrators https://localhost:%d, "
-	       "health http://127.0.0.1:%d (%s)\n", how, l->ports.device, l->ports.admin, l->ports.health, l->dir);
+	       "health http://127.0.0.1:%d (%s)\n", how, p->device, p->admin, p->health, l->dir);
 	fflush(stdout);
 }
 
@@ -199,6 +216,8 @@ static void tell(const struct launcher *l, const char *how)
 static void check_start(struct launcher *l)
 {
 	if (all_ready(&l->rooms)) {
+		if (dev_begun() < 0)
+			log_line(LOG_LEVEL_WARNING, "%s", fault_detail());
 		l->stage = STAGE_SERVING;
 		l->give_up_ms = clock_ms() + WELL_MAX_MS;
 	} else if (clock_ms() - l->started_ms > START_MAX_MS) {
@@ -216,7 +235,7 @@ static void check_answers(struct launcher *l)
 	if (now < l->ask_at_ms)
 		return;
 	l->ask_at_ms = now + ASK_EVERY_MS;
-	l->answers = ready_for_all(l->ports.health);
+	l->answers = ready_for_all(l->dev.ports.health);
 	if (l->answers) {
 		tell(l, "ready");
 	} else if (now >= l->give_up_ms) {
@@ -329,14 +348,13 @@ static void run(struct launcher *l)
 int main(int argc, char **argv)
 {
 	static struct launcher l;
-	const char *dir = NULL;
 	harden_process();
 	log_init("pfxd", LOG_LEVEL_INFO, true);
-	int status = read_options(argc, argv, &l.ports, &dir);
+	int status = read_options(argc, argv, &l.dev);
 	if (status != 0)
 		return status - 1;
 
-	int rc = open_all(&l, dir);
+	int rc = open_all(&l);
 	for (enum room_id id = 0; rc == 0 && id < ROOM_COUNT; id++)
 		rc = room_start(&l.rooms, id);
 	if (rc < 0) {
@@ -345,5 +363,7 @@ int main(int argc, char **argv)
 	}
 	l.started_ms = clock_ms();
 	run(&l);
+	if (l.status == EXIT_SUCCESS)
+		log_line(LOG_LEVEL_NOTICE, "ended");
 	return l.status;
 }

@@ -104,8 +104,9 @@ void opener_start(struct rooms *r, enum opener_kind kind)
 	}
 }
 
-void openers_signal(const struct rooms *r, int signal)
+void openers_signal(struct rooms *r, int signal)
 {
+	r->openers_end = true;
 	for (enum opener_kind kind = 0; kind < OPENER_KINDS; kind++)
 		for (size_t i = 0; i < OPENERS_MAX; i++)
 			if (r->gate[kind].pids[i] > 0)
@@ -141,7 +142,7 @@ static void forget_opener(struct rooms *r, pid_t pid, int status)
 			if (r->gate[kind].pids[i] != pid)
 				continue;
 			r->gate[kind].pids[i] = 0;
-			if (WIFSIGNALED(status))
+			if (WIFSIGNALED(status) && !r->openers_end)
 				log_line(LOG_LEVEL_NOTICE, "an opener (%s) was %s", opener_arguments[kind][2],
 					 how_it_ended(status));
 		}

@@ -38,6 +38,7 @@ struct rooms {
 	int device, admin, health, keeper_device, keeper_admin; /* listening sockets */
 	struct room room[ROOM_COUNT];
 	struct opener_gate gate[OPENER_KINDS];
+	bool openers_end; /* they were told to: that one dies of a signal is no news any more */
 };
 
 /* Starts one. UNAVAILABLE. */
@@ -54,9 +55,9 @@ bool rooms_reap(struct rooms *r, enum room_id *ret_id, int *ret_status);
 /* Starts those that are due. Returns the milliseconds until the next is, or -1. */
 int rooms_restart_due(struct rooms *r);
 
-/* Sends signal to one room if it runs, or to all openers. */
+/* Sends signal to one room if it runs, or to all openers, whose end it is then. */
 void room_signal(const struct rooms *r, enum room_id id, int signal);
-void openers_signal(const struct rooms *r, int signal);
+void openers_signal(struct rooms *r, int signal);
 bool openers_are_gone(const struct rooms *r);
 
 /* A sentence on how a process ended. The text is static. */

@@ -115,5 +115,6 @@ int mac_check(const struct mac *mac, struct view content, struct password *passw
 		*(bmp ? &password->bmp_right : &password->bytes_right) = i;
 		return 0;
 	}
-	return fail(FAULT_WRONG_PASSWORD, "RFC 7292 5.1: the MAC does not verify with this password");
+	return fail(FAULT_WRONG_PASSWORD, "the password does not open this file: try the one with which it was "
+		    "exported (RFC 7292 5.1: the MAC does not verify with it)");
 }

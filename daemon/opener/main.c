@@ -51,7 +51,7 @@ static void help(FILE *to)
 		"Takes PFX files or certificate requests apart, for pfxd-keeper, on the socket that it inherits.\n"
 		"  --kind pfx|csr     what it reads; a PFX opener ends after %d requests or %d seconds\n"
 		"  --cpu-seconds N    for one request (%d)\n"
-		"  --help, --version\n",
+		"  -h, --help, --version\n",
 		PFX_REQUESTS_MAX, PFX_LIFE_MS / 1000, REQUEST_CPU_SECONDS);
 }
 
@@ -83,7 +83,7 @@ static void parse_arguments(struct opener *o, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int option;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (option) {
 		case 'k': o->kind = parse_kind(optarg); break;
 		case 'c': o->cpu_seconds = parse_seconds(optarg); break;
@@ -238,6 +238,7 @@ int main(int argc, char **argv)
 		log_line(LOG_LEVEL_ERROR, "can not start: %s", fault_detail());
 		return EXIT_START;
 	}
+	harden_memory();
 	bounds_lock_in(o.fd, o.kind == KIND_PFX ? PFX_LIFE_CPU_SECONDS : LIFE_CPU_SECONDS);
 	int rc = serve_all(&o);
 	if (rc < 0)

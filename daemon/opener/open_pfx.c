@@ -15,6 +15,7 @@
 
 #include <openssl/asn1t.h>
 #include <openssl/pkcs7.h>
+#include <string.h>
 
 /* RFC 7292 4 */
 struct pfx {
@@ -32,6 +33,44 @@ ASN1_SEQUENCE(PFX_PDU) = {
 static void pfx_freep(struct pfx **p)
 {
 	ASN1_item_free((ASN1_VALUE *)*p, ASN1_ITEM_rptr(PFX_PDU));
+}
+
+/* ---- what is no PFX ---- */
+
+/* Reads the header of a SEQUENCE (X.690 8.1); its length is 0 where it is indefinite. Returns the header's bytes, or 0
+ * where there is none. */
+static size_t read_header(struct view file, uint64_t *ret_len)
+{
+	if (file.len < 2 || file.p[0] != (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED))
+		return 0;
+	size_t octets = file.p[1] > 0x80 ? file.p[1] & 0x7fu : 0;
+	if (octets > sizeof(uint32_t) || file.len < 2 + octets)
+		return 0;
+	*ret_len = octets == 0 ? file.p[1] & 0x7fu : 0;
+	for (size_t i = 0; i < octets; i++)
+		*ret_len = *ret_len << 8 | file.p[2 + i];
+	return 2 + octets;
+}
+
+/* A sentence on what to do, with the decoder's own behind it. A PFX begins with its version, an INTEGER of one byte; a
+ * certificate has a SEQUENCE there. */
+static int refuse_file(struct view file)
+{
+	static const char pem[] = "-----BEGIN ";
+	char why[FAULT_DETAIL_MAX];
+	uint64_t len = 0;
+	size_t at = read_header(file, &len);
+	snprintf(why, sizeof why, "%s", fault_detail());
+	if (at == 0 && file.len > 0 && memmem(file.p, file.len, pem, strlen(pem)))
+		return fail(FAULT_MALFORMED_PKCS12, "this is PEM, and not a PFX: make one with openssl pkcs12 -export "
+			    "-in CERTIFICATE -inkey KEY -out FILE.pfx (%s)", why);
+	if (at == 0 || file.len < at + 2 || file.p[at] != V_ASN1_INTEGER || file.p[at + 1] != 1)
+		return fail(FAULT_MALFORMED_PKCS12, "this is not a PFX file: give the .pfx or .p12 that was exported "
+			    "with its private key (%s)", why);
+	if (file.len - at < len)
+		return fail(FAULT_MALFORMED_PKCS12, "the end of this PFX is missing: copy or export it again (%s)",
+			    why);
+	return fail(FAULT_MALFORMED_PKCS12, "this PFX is damaged: copy or export it again (%s)", why);
 }
 
 enum { PFX_VERSION = 3, EXPIRES_SOON_SECONDS = 30 * 86400 };
@@ -65,7 +104,7 @@ static int read_contents(const struct ciphers *ciphers, const struct msg_open_pf
 	struct mac mac;
 	struct view content;
 	if (!pfx)
-		return -FAULT_MALFORMED_PKCS12;
+		return refuse_file(request->pfx_secret);
 	BAGS bags = bags_new(ciphers, &work, contents, report);
 	int rc = bags ? password_init(&password, request->password_secret)
 		      : fail(FAULT_TOO_EXPENSIVE, "no memory left to open a PFX");

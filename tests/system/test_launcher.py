@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""The launcher: which folders it takes, what it says when it does not, and how it ends."""
+
+from harness import *
+
+
+def refused(folder, *more):
+    """Runs pfxd on a folder that it must refuse; returns what it says."""
+    done = run(BUILD / "pfxd", "--dev", folder, *more, ok=False, timeout=60)
+    assert done.returncode == 1 and not done.stdout, done
+    return done.stderr.decode()
+
+
+def start(service, *more):
+    """Starts a service that was stopped, with further options."""
+    log = open(service.log_path, "ab")
+    service.process = subprocess.Popen([BUILD / "pfxd", "--dev", service.dir, "--base-port", str(service.base), *more],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+    log.close()
+    Service.running.append(service)
+    assert service.process.stdout.readline(), service.log()[-2000:]
+
+
+def remove_database(service):
+    for path in service.dir.glob("pfxd.db*"):
+        path.unlink()
+
+
+@test
+def an_ordinary_end_says_so_and_looks_like_no_crash(folder):
+    service = Service(folder)
+    service.import_pfx("ann", Identity(folder, "ann", key="P-256").pfx(), "secret").expect(201)
+    assert "opener-pfx" in service.rooms()
+    assert service.stop() == 0
+    assert "killed by" not in service.log() and service.log().rstrip().endswith("pfxd: ended"), service.log()
+
+
+@test
+def a_database_that_is_gone_is_not_replaced_without_a_word(folder):
+    service = Service(folder)
+    service.import_pfx("ann", Identity(folder, "ann", key="P-256").pfx(), "secret").expect(201)
+    service.stop()
+    database = (service.dir / "pfxd.db").read_bytes()
+    assert "start without --empty" in refused(service.dir, "--empty")
+    remove_database(service)
+    said = refused(service.dir)
+    assert "pfxd.db is gone" in said and "--empty" in said, said
+    assert not (service.dir / "pfxd.db").exists()
+    (service.dir / "pfxd.db").write_bytes(database)
+    (service.dir / "pfxd.db").chmod(0o600)
+    service.start()
+    assert service.admin("GET", "/v1/users/ann/certificates").expect(200).json["certificates"]
+    service.stop()
+    remove_database(service)
+    start(service, "--empty")
+    service.admin("GET", "/v1/users/ann/certificates").expect(404)
+
+
+@test
+def a_wrong_path_of_the_database_is_told(folder):
+    service = Service(folder)
+    service.stop()
+    path = service.dir / "pfxd.conf"
+    path.write_text(path.read_text().replace("database = pfxd.db", "database: elsewhere.db ; moved"))
+    said = refused(service.dir)
+    assert "elsewhere.db is gone: " in said and "[paths] database" in said, said
+    (service.dir / "pfxd.db").rename(service.dir / "elsewhere.db")
+    service.start()
+    assert not (service.dir / "pfxd.db").exists()
+
+
+@test
+def a_first_start_that_was_killed_before_there_was_a_database_is_made_good(folder):
+    service = Service(folder)
+    service.stop()
+    remove_database(service)
+    (service.dir / "begun").unlink()
+    service.start()
+    assert (service.dir / "begun").exists()
+
+
+@test
+def a_folder_of_other_things_or_of_others_is_refused(folder):
+    taken = folder / "home"
+    taken.mkdir(mode=0o700)
+    (taken / "letter.txt").write_text("Dear Ann")
+    assert "letter.txt" in refused(taken)
+    assert [p.name for p in taken.iterdir()] == ["letter.txt"]
+    everybodys = folder / "everybodys"
+    everybodys.mkdir()
+    for mode in (0o777, 0o1777, 0o770):
+        everybodys.chmod(mode)
+        assert "chmod go-w" in refused(everybodys)
+    assert not list(everybodys.iterdir())
+    if os.getuid() != 0:
+        return
+    everybodys.chmod(0o755)
+    os.chown(everybodys, 65534, 65534)
+    assert "belongs to another user (65534)" in refused(everybodys)
+    assert not list(everybodys.iterdir())
+
+
+@test
+def who_comes_second_learns_which_process_is_there(folder):
+    service = Service(folder)
+    assert f"(process {service.process.pid})" in refused(service.dir)
+
+
+@test
+def a_command_line_that_is_wrong_ends_with_2_and_help_names_the_statuses(folder):
+    for arguments in ((), ("--dev", ""), ("--dev", folder, "more"), ("--nonsense",), ("--base-port", "0")):
+        done = run(BUILD / "pfxd", *arguments, ok=False)
+        assert done.returncode == 2 and done.stderr and not done.stdout, done
+    for program in ("pfxd", "pfxd-front", "pfxd-keeper", "pfxd-opener"):
+        short, long = (run(BUILD / program, option).stdout.decode() for option in ("-h", "--help"))
+        assert short == long and "usage: " + program in short, short
+    assert "--role ROLE" in run(BUILD / "pfxd-front", "--help").stdout.decode()
+    text = run(BUILD / "pfxd", "--help").stdout.decode()
+    assert "with 0" in text and "with 1" in text and "with 2" in text
+
+
+@test
+def a_room_without_its_configuration_says_why_and_what_next(folder):
+    for path, why in ((folder / "nowhere.conf", "No such file"), (folder, "Is a directory")):
+        done = run(BUILD / "pfxd-front", "--role", "device", "--config", path, ok=False)
+        said = done.stderr.decode()
+        assert done.returncode == 2 and why in said and "--sample" in said and "pfxd --dev" in said, said
+
+
+@test
+def pfxctl_finds_health_in_the_folder(folder):
+    service = Service(folder)
+    assert f"health = http://127.0.0.1:{service.base + 2}\n" in (service.dir / "pfxctl.conf").read_text()
+    run(BUILD / "pfxctl", "health", "--dev", service.dir)
+
+
+@test
+def a_call_that_is_none_is_logged_with_front_method_and_path_but_no_query(folder):
+    service = Service(folder)
+    service.device("GET", "/v1/users/a%22b?token=verysecret").expect(404)
+    service.admin("BREW", "/v1/users?cursor=verysecret").expect(405)
+    service.admin("GET", "/" + "x" * 200).expect(404)
+    lines = [line for line in service.log().splitlines() if "no such call" in line]
+    assert lines[0].startswith("pfxd-front (devices): no such call: 404 "), lines
+    assert 'method="GET" path="/v1/users/a%22b"' in lines[0], lines
+    assert lines[1].startswith("pfxd-front (administrators): no such call: 405 "), lines
+    assert 'method="BREW" path="/v1/users"' in lines[1], lines
+    assert "x" * 70 in lines[2] and "x" * 81 not in lines[2], lines
+    assert "verysecret" not in service.log()
+
+
+@test
+def a_file_that_does_not_open_is_told_with_what_to_do(folder):
+    service = Service(folder)
+    identity = Identity(folder, "ann", key="P-256")
+    pfx, pem = identity.pfx(), identity.certificate.read_bytes()
+    der = run("openssl", "x509", "-in", identity.certificate, "-outform", "DER").stdout
+    cases = (
+        (pfx, "wrong", "wrong_password", "does not open this file"),
+        (pfx[:-20], "secret", "malformed_pkcs12", "end of this PFX is missing"),
+        (pfx + b"more", "secret", "malformed_pkcs12", "this PFX is damaged"),
+        (pem, "secret", "malformed_pkcs12", "this is PEM"),
+        (b"Bag Attributes\n" + pem, "secret", "malformed_pkcs12", "this is PEM"),
+        (der, "secret", "malformed_pkcs12", "not a PFX file"),
+        (b"Dear Ann,", "secret", "malformed_pkcs12", "not a PFX file"),
+        (b"0", "secret", "malformed_pkcs12", "not a PFX file"),
+        (b"0\x84\xff\xff\xff\xff", "secret", "malformed_pkcs12", "not a PFX file"),
+    )
+    for data, password, code, sentence in cases:
+        detail = service.import_pfx("ann", data, password).expect(422, code).json["detail"]
+        assert sentence in detail and "(RFC 7292 " in detail, detail
+
+
+if __name__ == "__main__":
+    main()
