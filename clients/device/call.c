@@ -7,24 +7,34 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a refusal means for a device. */
-static int interpret(const struct state *state, long status, int rc)
+/* Kept for status and sync --if-due, if it is the service's own word and not just any 403. The refusal is what is told,
+ * also where the folder can not be written. */
+static int tell_revoked(struct state *state)
 {
-	char why[1200];
+	char code[64], why[1200];
+	snprintf(code, sizeof code, "%s", trouble_code());
 	snprintf(why, sizeof why, "%s", trouble_text());
+	if (strcmp(code, "forbidden") == 0) {
+		state->revoked_at = now_seconds();
+		(void)state_save(state);
+	}
+	return trouble_coded(EXIT_REFUSED, code, "this device was revoked: %s; what it has stays in place, and it "
+			     "gets nothing more. To use it again, enrol it in another --dir", why);
+}
+
+/* What a refusal means for a device. */
+static int interpret(struct state *state, long status, int rc)
+{
 	if (status == 403)
-		return trouble_coded(EXIT_REFUSED, trouble_code(), "this device was revoked: %s; what it has stays in "
-				     "place, and it gets nothing more. To use it again, enrol it in another "
-	"--dir", why);
+		return tell_revoked(state);
 	if (status == 401)
 		return trouble_coded(EXIT_REFUSED, trouble_code(), "the server does not accept this device's "
 				     "certificate: %s; if it has ended (pfx-device status --dir %s), enrol anew in "
-	"another --dir", why,
-				     state->folder);
+				     "another --dir", trouble_text(), state->folder);
 	return rc;
 }
 
-int call_server(const struct state *state, const char *ca_file, bool identified, const struct http_request *request,
+int call_server(struct state *state, const char *ca_file, bool identified, const struct http_request *request,
 		struct http_answer *ret)
 {
 	HTTP http = NULL;
@@ -51,11 +61,11 @@ int call_server(const struct state *state, const char *ca_file, bool identified,
 	whole.url = url;
 	rc = http_call(http, &whole, ret);
 	if (rc == EXIT_DONE)
-		rc = http_expect(ret);
+		rc = http_expect(ret, "devices");
 	return rc && identified ? interpret(state, ret->status, rc) : rc;
 }
 
-int call_as_device(const struct state *state, const struct http_request *request, struct http_answer *ret)
+int call_as_device(struct state *state, const struct http_request *request, struct http_answer *ret)
 {
 	char ca[PATH_BYTES];
 	*ret = (struct http_answer){ 0 };

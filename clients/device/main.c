@@ -17,7 +17,8 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_OUT] = { "out", "DIR", "write the files there (default: as the last time, else\n"
 		      "the folder certificates in the device's folder)" },
 	[OPT_IF_DUE] = { "if-due", NULL, "do nothing before the time that the server named for\n"
-			 "the next pull; for timers" },
+			 "the next pull; for timers. Exit status 1 if the device\n"
+			 "was seen to be revoked" },
 	[OPT_JSON] = { "json", NULL, "print JSON, for scripts" },
 };
 
@@ -45,7 +46,8 @@ static const struct cli_command commands[] = {
 	  "  Makes a new key of the same kind; the present key signs the request. sync does this by "
 	"itself.\n", renew_run },
 	{ "status", "", 0, 0, CLI_BIT(OPT_JSON), "show what this device is and has",
-	  "  Reads the folder only: device, user, server, end of the certificate, files, last and next pull.\n",
+	  "  Reads the folder only: device, whether it was seen to be revoked, user, server, end of the\n"
+	  "  certificate, files, last and next pull.\n",
 	  status_run },
 };
 

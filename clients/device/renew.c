@@ -53,7 +53,7 @@ static int make_body(EVP_PKEY *key, struct view csr, struct buf *ret)
 	return buf_ok(ret) ? EXIT_DONE : trouble(EXIT_LOCAL, "no memory");
 }
 
-int renew(const struct state *state, const struct credentials *credentials)
+int renew(struct state *state, const struct credentials *credentials)
 {
 	HTTP_ANSWER answer = { 0 };
 	ISSUED issued = { 0 };

@@ -9,6 +9,6 @@ bool renewal_is_due(const X509 *certificate);
 
 /* Makes a new key of the same kind, asks for its certificate, signed by the present key, and puts both in place.
  * credentials are those of before; load them again afterwards. */
-int renew(const struct state *state, const struct credentials *credentials);
+int renew(struct state *state, const struct credentials *credentials);
 
 #endif

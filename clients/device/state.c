@@ -119,6 +119,7 @@ static int read_state(struct state *state)
 	}
 	state->pulled_at = json_integer_value(json_object_get(json, "pulledAt"));
 	state->next_poll_at = json_integer_value(json_object_get(json, "nextPollAt"));
+	state->revoked_at = json_integer_value(json_object_get(json, "revokedAt"));
 	return EXIT_DONE;
 }
 
@@ -130,8 +131,8 @@ int state_save(const struct state *state)
 	json_put_open(text, NULL, '{');
 	for (const struct field *field = fields; field < fields + FIELD_COUNT; field++)
 		json_put_text(text, field->name, view_text((const char *)state + field->offset));
-	buf_printf(text, ",\"pulledAt\":%lld,\"nextPollAt\":%lld}\n", (long long)state->pulled_at,
-		   (long long)state->next_poll_at);
+	buf_printf(text, ",\"pulledAt\":%lld,\"nextPollAt\":%lld,\"revokedAt\":%lld}\n",
+		   (long long)state->pulled_at, (long long)state->next_poll_at, (long long)state->revoked_at);
 	return state_write(state, "state.json", text);
 }
 

@@ -3,7 +3,7 @@
  *   device.key device.crt   its key (PKCS#8) and certificate
  *   enrol-ca.pem            the CA that it met at its enrolment: what may sign bundles and renewals
  *   server-ca.pem           the CA of the server's TLS certificate, if one was named
- *   state.json              server, device id, user, ETag, issuedAt of the last bundle, times
+ *   state.json              server, device id, user, ETag, issuedAt of the last bundle, times, revoked or not
  *   pending.key pending.csr a key that is asked for and not certified yet: an answer that was lost can be had again
  *   lock                    held while a program works on the folder */
 #ifndef PFXD_DEVICE_STATE_H
@@ -29,6 +29,7 @@ struct state {
 	char out[PATH_BYTES];              /* where the last bundle was written: absolute, or relative
 	                                    * to the folder; "" before */
 	int64_t pulled_at, next_poll_at;   /* 0: never */
+	int64_t revoked_at;                /* when the service was seen to refuse this device; 0: it does not */
 };
 
 /* What a device proves itself with, and whom it trusts. */

@@ -14,7 +14,7 @@ struct status {
 	size_t installed, failed;
 	bool whole, renew;
 	char folder[PATH_BYTES]; /* of the files; "" before the first pull */
-	char ends[TIME_TEXT + 1], pulled[TIME_TEXT + 1], next[TIME_TEXT + 1];
+	char ends[TIME_TEXT + 1], pulled[TIME_TEXT + 1], next[TIME_TEXT + 1], revoked[TIME_TEXT + 1];
 };
 
 /* "" for a time that has not been. */
@@ -35,11 +35,13 @@ static void print_line(const char *name, const char *value)
 
 static void print_status(const struct state *state, const struct status *status)
 {
-	char count[128];
+	char count[128], revoked[64];
 	snprintf(count, sizeof count, "%zu%s%s", status->installed, status->whole ? "" : ", files are missing: run "
 		 "sync",
 		 status->failed ? ", and some that can not be used: see index.json" : "");
 	print_line("device", state->device_id);
+	snprintf(revoked, sizeof revoked, "revoked (seen %s): it gets nothing more", status->revoked);
+	print_line("state", status->revoked[0] ? revoked : "enrolled");
 	print_line("user", state->user);
 	print_line("server", state->server);
 	print_line("valid until", status->ends);
@@ -55,11 +57,11 @@ static void print_status(const struct state *state, const struct status *status)
 static int print_json(const struct state *state, const struct status *status)
 {
 	JSON json = json_pack(
-		"{s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:b,s:s,s:s,s:s,s:s,s:s}", "device", state->device_id, "user",
+		"{s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:b,s:s,s:s,s:s,s:s,s:s,s:s}", "device", state->device_id, "user",
 		state->user, "server", state->server, "notAfter", status->ends, "renewalDue", (int)status->renew, "installed",
 		(json_int_t)status->installed, "failed", (json_int_t)status->failed, "whole", (int)status->whole,
 		"folder", status->folder, "format", state->format, "issuedAt", state->issued_at, "lastPullAt",
-		status->pulled, "nextPullAt", status->next);
+		status->pulled, "nextPullAt", status->next, "revokedAt", status->revoked);
 	if (!json)
 		return trouble(EXIT_LOCAL, "no memory");
 	json_dumpf(json, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -87,6 +89,7 @@ int status_run(const struct cli *cli)
 	put_time(certificate_ends(credentials.certificate), status.ends);
 	put_time(state.pulled_at, status.pulled);
 	put_time(state.next_poll_at, status.next);
+	put_time(state.revoked_at, status.revoked);
 	if (cli->value[OPT_JSON])
 		return print_json(&state, &status);
 	print_status(&state, &status);

@@ -47,7 +47,7 @@ static void plan_next_poll(struct state *state, const struct http_answer *answer
 	state->next_poll_at = now_seconds() + (seconds < POLL_MIN_SECONDS ? POLL_MIN_SECONDS : seconds);
 }
 
-static int send_receipts(const struct state *state, const struct buf *receipts)
+static int send_receipts(struct state *state, const struct buf *receipts)
 {
 	HTTP_ANSWER answer = { 0 };
 	const struct http_request request = {
@@ -66,6 +66,17 @@ static int tell_failed(size_t failed, size_t all, const char *out)
 			     "why, and the service was told", failed, all, out);
 }
 
+/* The files of before stay: the person named that folder, and may have put it to use. But nobody updates them. */
+static void tell_left_behind(const struct cli *cli, const struct state *state, const char *old)
+{
+	char folder[PATH_BYTES], index[PATH_BYTES];
+	if (!old[0] || strcmp(old, state->out) == 0 || path_join(folder, state->folder, old) != EXIT_DONE ||
+	    path_join(index, folder, "index.json") != EXIT_DONE || !file_exists(index))
+		return;
+	cli_say(cli, "the files in %s stay, keys and passwords too, and are not updated any more: delete them if "
+		"nothing reads them", folder);
+}
+
 /* Takes a bundle in: nothing is written before it is verified whole. */
 static int take_bundle(const struct cli *cli, struct state *state, const struct credentials *credentials,
 		       const struct http_answer *answer, const struct plan *plan)
@@ -73,6 +84,7 @@ static int take_bundle(const struct cli *cli, struct state *state, const struct 
 	BUNDLE bundle = { 0 };
 	BUF json_secret = buf_new(BUNDLE_MAX_BYTES);
 	BUF receipts = buf_new(MIB);
+	char old_out[PATH_BYTES];
 	size_t failed = 0;
 	int rc = json_secret && receipts ? bundle_open(buf_view(answer->body_secret), credentials, json_secret) :
 					   trouble(EXIT_LOCAL, "no memory");
@@ -85,7 +97,9 @@ static int take_bundle(const struct cli *cli, struct state *state, const struct 
 	memcpy(state->issued_at, bundle.issued_at, sizeof state->issued_at);
 	memcpy(state->user, bundle.user, sizeof state->user);
 	snprintf(state->format, sizeof state->format, "%s", plan->format);
+	memcpy(old_out, state->out, sizeof old_out);
 	snprintf(state->out, sizeof state->out, "%s", plan->out);
+	state->revoked_at = 0;
 	state->pulled_at = now_seconds();
 	state->etag[0] = '\0';
 	plan_next_poll(state, answer);
@@ -99,6 +113,7 @@ static int take_bundle(const struct cli *cli, struct state *state, const struct 
 	if (rc)
 		return rc;
 	cli_say(cli, "%zu certificates of %s are in %s", bundle.count - failed, bundle.user, plan->folder);
+	tell_left_behind(cli, state, old_out);
 	return failed ? tell_failed(failed, bundle.count, plan->folder) : EXIT_DONE;
 }
 
@@ -124,6 +139,7 @@ static int pull(const struct cli *cli, struct state *state, const struct credent
 	if (answer.status != 304 || !whole || !state->etag[0])
 		return trouble(EXIT_REFUSED, "the server answered with status %ld where a bundle was "
 			       "due", answer.status);
+	state->revoked_at = 0;
 	state->pulled_at = now_seconds();
 	plan_next_poll(state, &answer);
 	rc = state_save(state);
@@ -149,6 +165,16 @@ static int renew_if_due(const struct cli *cli, struct state *state, struct crede
 	return credentials_load(state, credentials);
 }
 
+/* Between two polls. At the next one it asks again: whoever forged the refusal is not to keep the device away for
+ * longer than it holds the server. */
+static int tell_revoked(const struct state *state)
+{
+	char seen[TIME_TEXT + 1];
+	time_format(state->revoked_at, seen);
+	return trouble(EXIT_REFUSED, "this device was revoked (seen %s) and gets nothing more; enrol it in another "
+		       "--dir, or run sync without --if-due to ask again", seen);
+}
+
 int sync_run(const struct cli *cli)
 {
 	STATE state;
@@ -157,7 +183,7 @@ int sync_run(const struct cli *cli)
 	if (rc == EXIT_DONE)
 		rc = credentials_load(&state, &credentials);
 	if (rc == EXIT_DONE && cli->value[OPT_IF_DUE] && now_seconds() < state.next_poll_at)
-		return EXIT_DONE;
+		return state.revoked_at ? tell_revoked(&state) : EXIT_DONE;
 	if (rc == EXIT_DONE)
 		rc = renew_if_due(cli, &state, &credentials);
 	return rc ? rc : pull(cli, &state, &credentials);

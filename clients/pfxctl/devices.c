@@ -8,6 +8,9 @@
 #include "json_lift.h"
 #include "protocol.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static const struct column device_columns[] = {
@@ -22,7 +25,7 @@ static int enrolment_body(const struct cli *cli, struct buf *ret)
 	if (rc)
 		return rc;
 	const char *name = cli->value[OPT_NAME], *platform = cli->value[OPT_PLATFORM];
-	if (!name)
+	if (!name || !name[0])
 		return trouble(EXIT_USAGE, "which device is this for? give --name NAME, as in --name \"Anna's phone\"");
 	if (!text_is_utf8(view_text(name)) || !text_is_utf8(view_text(platform)))
 		return trouble(EXIT_USAGE, "the name or the platform is not UTF-8");
@@ -36,11 +39,27 @@ static int enrolment_body(const struct cli *cli, struct buf *ret)
 	return EXIT_DONE;
 }
 
+/* Where devices enrol: as configured; else the host that answered just now, whose other port is not known. */
+static void device_server(const struct settings *settings, char ret[static PATH_BYTES])
+{
+	const char *admin = settings->server + strlen("https://"); /* url_check() has seen it */
+	size_t len = strcspn(admin, "/");
+	const char *colon = memrchr(admin, ':', len), *bracket = memrchr(admin, ']', len);
+	if (colon && (!bracket || colon > bracket)) /* a ':' in brackets is one of an IPv6 address */
+		len = (size_t)(colon - admin);
+	if (settings->device_server[0])
+		snprintf(ret, PATH_BYTES, "%s", settings->device_server);
+	else
+		snprintf(ret, PATH_BYTES, "https://%.*s:PORT", (int)len, admin);
+}
+
 static void tell_enrolment(const struct cli *cli, const struct session *session, json_t *answer)
 {
-	const char *file = cli->value[OPT_TOKEN_OUT], *server = session->settings.device_server;
-	cli_say(cli, "the token is valid once, until %s; on the device: pfx-device enroll --server %s --ca FILE "
-		"--token-file %s", json_get_text(answer, "expiresAt"), server[0] ? server : "URL",
+	char server[PATH_BYTES];
+	const char *file = cli->value[OPT_TOKEN_OUT], *ca = session->settings.ca;
+	device_server(&session->settings, server);
+	cli_say(cli, "the token is valid once, until %s; on the device: pfx-device enroll --server %s%s%s "
+		"--token-file %s", json_get_text(answer, "expiresAt"), server, ca[0] ? " --ca " : "", ca,
 		file ? file : "FILE");
 }
 
@@ -53,10 +72,13 @@ int enroll_run(const struct cli *cli)
 	BUF holder = NULL;
 	BUF body = buf_new(16384);
 	BUF secrets_secret = buf_new(HTTP_ANSWER_MAX_BYTES);
+	FILE_NEW out = { .fd = -1 };
 	struct view token_secret;
 	int rc = session_open(cli, &session);
 	if (rc == EXIT_DONE)
 		rc = body && secrets_secret ? enrolment_body(cli, body) : trouble(EXIT_LOCAL, "no memory");
+	if (rc == EXIT_DONE)
+		rc = token_out_begin(cli, &out);
 	if (rc == EXIT_DONE)
 		rc = session_call(&session, "POST", session_path(&holder, "/v1/users/", cli->argv[0], "/enrollments"),
 				  buf_view(body), &answer);
@@ -66,7 +88,7 @@ int enroll_run(const struct cli *cli)
 		return rc;
 	if (!json_lifted(secrets_secret, json_get_text(facts, "token"), &token_secret))
 		return trouble(EXIT_REFUSED, "the server's answer holds no token");
-	rc = show_token(cli, token_secret, facts);
+	rc = show_token(cli, &out, token_secret, facts);
 	if (rc == EXIT_DONE)
 		tell_enrolment(cli, &session, facts);
 	return rc;

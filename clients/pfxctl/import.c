@@ -1,4 +1,4 @@
-/* import: one or many PFX files, each told of as it is done, the failed ones told again at the end. pfxctl. Goes on
+/* import: one or many PFX files, each told of as it is done, failures and warnings counted at the end. pfxctl. Goes on
  * past a file that fails, and stops only where the next one could not do better. */
 #include "commands.h"
 #include "import.h"
@@ -9,18 +9,25 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { CODES_MAX = 32, PROMPT_PASSWORD_MAX = 1024 };
 
-struct tally {
-	size_t done, known, failed, untried, code_count;
+/* How often each code was met. */
+struct counts {
+	size_t used;
 	struct {
 		char code[64];
 		size_t count;
-	} codes[CODES_MAX];
+	} at[CODES_MAX];
+};
+
+struct tally {
+	size_t done, known, failed, untried;
+	struct counts failures, warnings;
 	int first_failure; /* exit status */
 	bool one_kind;     /* of exit status, among the failures */
 };
@@ -31,7 +38,7 @@ struct job {
 	struct import_items items;
 	struct buf *password_secret; /* of every file that has none of its own; NULL: ask for each */
 	int usages;
-	bool progress;
+	bool progress, warned_of_mode;
 	struct tally tally;
 };
 
@@ -80,26 +87,52 @@ static int read_items(const struct cli *cli, struct import_items *ret)
 
 /* ---- passwords ---- */
 
-/* Asks at the terminal, without echo; OpenSSL puts the echo back however the program ends. */
-static int ask_password(const char *file, struct buf *ret_secret)
+enum { PROMPT_INTERRUPTED = -2 }; /* of UI_process(3) */
+
+/* Ctrl-C at the prompt, which OpenSSL catches to put the echo back. A shell that runs this in a loop ends the loop
+ * only if it sees that the signal ended this. */
+static void end_by_interrupt(void)
+{
+	signal(SIGINT, SIG_DFL);
+	raise(SIGINT);
+}
+
+/* Asks at the terminal, without echo; OpenSSL puts the echo back however the program ends. count, as in " (1 of 2)",
+ * may be empty. */
+static int ask_password(const char *file, const char *count, struct buf *ret_secret)
 {
 	char prompt[512];
 	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
 	if (tty < 0)
-		return trouble(EXIT_USAGE, "there is no terminal to ask for the password of %s; give --password-file "
-			       "or --password-fd", file);
+		return trouble_coded(EXIT_USAGE, "no_password", "there is no terminal to ask for the password of %s; "
+				     "give --password-file or --password-fd", file);
 	close(tty);
-	snprintf(prompt, sizeof prompt, "Password of %s: ", file);
+	snprintf(prompt, sizeof prompt, "Password of %s%s: ", file, count);
 	text_disarm(prompt);
 	char *at_secret = (char *)buf_reserve(ret_secret, PROMPT_PASSWORD_MAX);
 	if (!at_secret)
 		return trouble(EXIT_LOCAL, "no memory");
-	if (EVP_read_pw_string_min(at_secret, 0, PROMPT_PASSWORD_MAX - 1, prompt, 0) != 0)
-		return trouble(EXIT_USAGE, "no password was given for %s", file);
+	int rc = EVP_read_pw_string_min(at_secret, 0, PROMPT_PASSWORD_MAX - 1, prompt, 0);
+	if (rc == PROMPT_INTERRUPTED)
+		end_by_interrupt();
+	if (rc != 0)
+		return trouble_coded(EXIT_USAGE, "no_password", "no password was given for %s", file);
 	buf_truncate(ret_secret, strlen(at_secret));
 	if (!text_is_utf8(buf_view(ret_secret)))
 		return trouble(EXIT_USAGE, "the password is not UTF-8; use a UTF-8 terminal or --password-file");
 	return EXIT_DONE;
+}
+
+/* Said once: in a listing all password files are most often of one making. It is no refusal, because the password of
+ * an export is often one that many know. */
+static int read_password_file(struct job *job, const char *path, struct buf *ret_secret)
+{
+	if (!job->warned_of_mode && file_is_open_to_others(path)) {
+		job->warned_of_mode = true;
+		cli_say(job->cli, "others may read the password file %s; make it yours alone: chmod 600 %s", path,
+			path);
+	}
+	return file_read_password(path, ret_secret);
 }
 
 static bool needs_common_password(const struct import_items *items)
@@ -126,53 +159,101 @@ static int read_common_password(struct job *job)
 	if (!job->password_secret)
 		return trouble(EXIT_LOCAL, "no memory");
 	if (cli->value[OPT_PASSWORD_FILE])
-		return file_read_password(cli->value[OPT_PASSWORD_FILE], job->password_secret);
+		return read_password_file(job, cli->value[OPT_PASSWORD_FILE], job->password_secret);
 	if (cli->value[OPT_PASSWORD_FD])
 		return file_read_password_fd((int)fd, job->password_secret);
-	return ask_password("all files", job->password_secret);
+	return ask_password("all files", "", job->password_secret);
 }
 
-static int import_one(struct job *job, const struct import_item *item, bool *ret_created, json_t **ret_facts)
+static void show_progress(const struct job *job, size_t n)
 {
+	if (job->progress)
+		fprintf(stderr, "\r\033[K%zu of %zu", n, job->items.count);
+}
+
+static void clear_progress(const struct job *job)
+{
+	if (job->progress)
+		fputs("\r\033[K", stderr);
+}
+
+/* The n-th file, counted from 1. */
+static int import_one(struct job *job, size_t n, bool *ret_created, json_t **ret_facts)
+{
+	const struct import_item *item = &job->items.at[n - 1];
+	char count[64] = "";
 	BUF own_secret = buf_new(2 * SECRET_LINE_MAX_BYTES);
 	int rc = own_secret ? EXIT_DONE : trouble(EXIT_LOCAL, "no memory");
 	bool common = !item->password_file && job->password_secret;
 	if (rc == EXIT_DONE && item->password_file)
-		rc = file_read_password(item->password_file, own_secret);
-	else if (rc == EXIT_DONE && !common)
-		rc = ask_password(item->file, own_secret);
+		rc = read_password_file(job, item->password_file, own_secret);
+	if (job->items.count > 1)
+		snprintf(count, sizeof count, " (%zu of %zu)", n, job->items.count);
+	if (rc == EXIT_DONE && !common && !item->password_file)
+		rc = ask_password(item->file, count, own_secret);
 	if (rc)
 		return rc;
-	return import_send(&job->session, item, job->usages, buf_view(common ? job->password_secret : own_secret),
-			   ret_created, ret_facts);
+	show_progress(job, n); /* after the prompt, which would stand on the same line */
+	rc = import_send(&job->session, item, job->usages, buf_view(common ? job->password_secret : own_secret),
+			 ret_created, ret_facts);
+	clear_progress(job);
+	return rc;
 }
 
 /* ---- telling ---- */
 
-static void tally_failure(struct tally *tally, int rc, const char *code)
+static void count_code(struct counts *counts, const char *code)
 {
 	size_t i = 0;
-	tally->one_kind = tally->failed == 0 || (tally->one_kind && tally->first_failure == rc);
-	if (tally->failed++ == 0)
-		tally->first_failure = rc;
-	while (i < tally->code_count && strcmp(tally->codes[i].code, code) != 0)
+	while (i < counts->used && strcmp(counts->at[i].code, code) != 0)
 		i++;
 	if (i == CODES_MAX)
 		return;
-	if (i == tally->code_count) {
-		tally->code_count++;
-		snprintf(tally->codes[i].code, sizeof tally->codes[i].code, "%s", code);
+	if (i == counts->used) {
+		counts->used++;
+		snprintf(counts->at[i].code, sizeof counts->at[i].code, "%s", code);
 	}
-	tally->codes[i].count++;
+	counts->at[i].count++;
 }
 
-static void tell_warnings(const json_t *facts)
+enum { COUNTS_TEXT_MAX = 1024 };
+
+/* ": 2 wrong_password, 1 local_file", or "". */
+static void print_counts(const struct counts *counts, char ret[static COUNTS_TEXT_MAX])
+{
+	size_t len = 0;
+	ret[0] = '\0';
+	for (size_t i = 0; i < counts->used && len < COUNTS_TEXT_MAX; i++)
+		len += (size_t)snprintf(ret + len, COUNTS_TEXT_MAX - len, "%s %zu %s", i ? "," : ":",
+					counts->at[i].count, counts->at[i].code);
+}
+
+static void tally_warnings(struct tally *tally, const json_t *facts)
+{
+	size_t i;
+	json_t *warning;
+	json_array_foreach(json_object_get(facts, "warnings"), i, warning)
+		count_code(&tally->warnings, json_get_text(warning, "code"));
+}
+
+static void tally_failure(struct tally *tally, int rc, const char *code)
+{
+	tally->one_kind = tally->failed == 0 || (tally->one_kind && tally->first_failure == rc);
+	if (tally->failed++ == 0)
+		tally->first_failure = rc;
+	count_code(&tally->failures, code);
+}
+
+/* An expired certificate is what most imports bring: that is told with --verbose, and counted. */
+static void tell_warnings(const json_t *facts, bool verbose)
 {
 	size_t i;
 	json_t *warning;
 	char line[1024];
 	json_array_foreach(json_object_get(facts, "warnings"), i, warning) {
 		const char *thumbprint = json_get_text(warning, "thumbprint");
+		if (!verbose && strcmp(json_get_text(warning, "code"), "expired") == 0)
+			continue;
 		snprintf(line, sizeof line, "          warning: %s: %s%s%s", json_get_text(warning, "code"),
 			 json_get_text(warning, "detail"), thumbprint[0] ? ", " : "", thumbprint);
 		text_disarm(line);
@@ -211,37 +292,39 @@ static void tell(const struct job *job, const struct import_item *item, int rc, 
 			 item->file, count, count == 1 ? "identity" : "identities");
 		text_disarm(line);
 		puts(line);
-		tell_warnings(facts);
+		tell_warnings(facts, job->cli->value[OPT_VERBOSE] != NULL);
 	}
 	fflush(stdout);
 }
 
-static void show_progress(const struct job *job, size_t n)
+/* The one file of the command, which did not work: its sentence, with its name if that is not in it. */
+static int tell_only_failure(const struct job *job)
 {
-	if (job->progress)
-		fprintf(stderr, "\r\033[K%zu of %zu", n, job->items.count);
+	const char *file = job->items.at[0].file, *why = trouble_text();
+	bool named = strstr(why, file) != NULL;
+	return trouble_coded((enum exit_status)job->tally.first_failure, job->tally.failures.at[0].code, "%s%s%s",
+			     named ? "" : file, named ? "" : ": ", why);
 }
 
-static void clear_progress(const struct job *job)
+static void tell_sums(const struct job *job)
 {
-	if (job->progress)
-		fputs("\r\033[K", stderr);
+	const struct tally *tally = &job->tally;
+	char failures[COUNTS_TEXT_MAX], warnings[COUNTS_TEXT_MAX];
+	print_counts(&tally->failures, failures);
+	print_counts(&tally->warnings, warnings);
+	cli_say(job->cli, "%zu imported, %zu known already, %zu failed%s%s", tally->done, tally->known, tally->failed,
+		failures, tally->untried ? "; the rest was not tried" : "");
+	if (tally->warnings.used)
+		cli_say(job->cli, "warnings%s", warnings);
 }
 
 static int sum_up(const struct job *job)
 {
 	const struct tally *tally = &job->tally;
-	char groups[1024] = "";
-	size_t len = 0;
-	for (size_t i = 0; i < tally->code_count && len < sizeof groups; i++)
-		len += (size_t)snprintf(groups + len, sizeof groups - len, "%s %zu %s", i ? "," : ":",
-					tally->codes[i].count, tally->codes[i].code);
 	if (job->items.count == 1 && tally->failed == 1)
-		return trouble_coded((enum exit_status)tally->first_failure, tally->codes[0].code, "%s",
-				     trouble_text());
+		return tell_only_failure(job);
 	if (job->items.count > 1)
-		cli_say(job->cli, "%zu imported, %zu known already, %zu failed%s%s", tally->done, tally->known,
-			tally->failed, groups, tally->untried ? "; the rest was not tried" : "");
+		tell_sums(job);
 	if (tally->failed == 0)
 		return EXIT_DONE;
 	enum exit_status how = tally->done + tally->known > 0 ? EXIT_PARTLY :
@@ -264,12 +347,11 @@ static int import_all(struct job *job)
 		const struct import_item *item = &job->items.at[i];
 		JSON facts = NULL;
 		bool created = false;
-		show_progress(job, i + 1);
-		int rc = import_one(job, item, &created, &facts);
-		clear_progress(job);
+		int rc = import_one(job, i + 1, &created, &facts);
 		bool told_at_end = rc && job->items.count == 1 && !job->cli->value[OPT_JSON];
 		if (!told_at_end)
 			tell(job, item, rc, created, facts);
+		tally_warnings(&job->tally, facts);
 		if (rc)
 			tally_failure(&job->tally, rc, trouble_code());
 		else

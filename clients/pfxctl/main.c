@@ -21,12 +21,15 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_SAME_PASSWORD] = { "same-password", NULL, "ask once, not once a file" },
 	[OPT_USAGES] = { "usages", "LIST", "encryption, signing, or both with a comma between: use\n"
 			 "the certificate for this, whatever it says itself" },
+	[OPT_VERBOSE] = { "verbose", NULL, "print the warning \"expired\" of each certificate too" },
 	[OPT_LIST] = { "list", "CSVFILE", "import what this listing names; - is standard input" },
 	[OPT_NAME] = { "name", "NAME", "what people call the device, as in \"Anna's phone\"" },
-	[OPT_PLATFORM] = { "platform", "NAME", "its operating system, as in ios, android, windows: it\n"
-			   "decides which form of PKCS#12 the device gets" },
+	[OPT_PLATFORM] = { "platform", "NAME", "its operating system, and its version if you know it, as in\n"
+			   "ios-18, android-13, windows-11: it decides which form of\n"
+			   "PKCS#12 the device gets; docs/platforms.md has the list" },
 	[OPT_EXPIRES_IN] = { "expires-in", "SECONDS", "how long the token is valid" },
 	[OPT_TOKEN_OUT] = { "token-out", "FILE", "write the token there (0600) and do not print it" },
+	[OPT_FORCE] = { "force", NULL, "overwrite the file of --token-out" },
 	[OPT_ROLE] = { "role", "ROLE", "importer: imports, and sees what it imported\n"
 		       "enroller: makes enrolments, revokes devices\n"
 		       "auditor:  reads\noperator: health and backup\nadmin:    all" },
@@ -40,12 +43,13 @@ enum { MANY = INT_MAX };
 static const struct cli_command commands[] = {
 	{ "import", "UPN FILE...", 0, MANY,
 	  CLI_BIT(OPT_PASSWORD_FILE) | CLI_BIT(OPT_PASSWORD_FD) | CLI_BIT(OPT_SAME_PASSWORD) | CLI_BIT(OPT_USAGES) |
-		  CLI_BIT(OPT_LIST),
+		  CLI_BIT(OPT_LIST) | CLI_BIT(OPT_VERBOSE),
 	  "import PFX files of a user, the old and expired ones too",
 	  "  Imports each FILE (PKCS#12) for the user UPN, who is made if new. Without --password-file or\n"
 	  "  --password-fd it asks for the password of each file. It prints a line a file, goes on past one\n"
-	  "  that fails, and sums up by code at the end. To import a file twice does no harm: the second\n"
-	  "  time it is \"known\". While the server is busy it waits and tries again.\n\n"
+	  "  that fails, and sums up failures and warnings by code at the end. A file has at most 1564672 bytes.\n"
+	  "  To import a file twice does no harm: the second time it is \"known\". While the server is busy it\n"
+	  "  waits and tries again.\n\n"
 	  "  With --list it takes users and files from a listing, one file a line:\n"
 	  "    upn,pfx-file,password-file\n"
 	  "  Fields may stand in double quotes; lines that begin with # and a first line of titles that\n"
@@ -57,12 +61,13 @@ static const struct cli_command commands[] = {
 	{ "history", "UPN", 1, 1, 0, "list the certificates of a user, newest first",
 	  "  Lists every identity of the user, expired ones too. CURRENT FOR says what new mail uses it "
 	"for.\n", history_run },
-	{ "delete", "UPN THUMBPRINT", 2, 2, 0, "delete one certificate and destroy its key",
+	{ "delete", "UPN THUMBPRINT", 2, 2, CLI_BIT(OPT_YES), "delete one certificate and destroy its key",
 	  "  THUMBPRINT is the SHA-1 or SHA-256 of the certificate in hex, as history prints it. Mail that was\n"
-	  "  encrypted to it can be read no more from here; backups keep it until they are "
-	"overwritten.\n", delete_run },
+	  "  encrypted to it can be read no more from here; backups keep it until they are overwritten.\n"
+	  "  This can not be undone, so it asks, unless --yes is given.\n", delete_run },
 	{ "enroll", "UPN", 1, 1,
-	  CLI_BIT(OPT_NAME) | CLI_BIT(OPT_PLATFORM) | CLI_BIT(OPT_EXPIRES_IN) | CLI_BIT(OPT_TOKEN_OUT),
+	  CLI_BIT(OPT_NAME) | CLI_BIT(OPT_PLATFORM) | CLI_BIT(OPT_EXPIRES_IN) | CLI_BIT(OPT_TOKEN_OUT) |
+		  CLI_BIT(OPT_FORCE),
 	  "make a token with which one device of a user enrols, once",
 	  "  Prints a token of 43 characters on standard output, this once. The device spends it with\n"
 	  "  pfx-device enroll, or POST /v1/enroll. --name is needed. Default for --expires-in: one day; at\n"
@@ -78,7 +83,8 @@ static const struct cli_command commands[] = {
 	  "  The old UPN stays as an alias.\n", rename_run },
 	{ "retire", "UPN", 1, 1, CLI_BIT(OPT_YES), "end a user: revoke the devices, destroy the keys, keep the audit",
 	  "  This can not be undone, so it asks for the name again, unless --yes is given.\n", retire_run },
-	{ "token add", "NAME", 1, 1, CLI_BIT(OPT_ROLE) | CLI_BIT(OPT_EXPIRES_IN) | CLI_BIT(OPT_TOKEN_OUT),
+	{ "token add", "NAME", 1, 1, CLI_BIT(OPT_ROLE) | CLI_BIT(OPT_EXPIRES_IN) | CLI_BIT(OPT_TOKEN_OUT) |
+	  CLI_BIT(OPT_FORCE),
 	  "make a token for an administrator or a script",
 	  "  Prints the token on standard output, this once; the server keeps its hash only. --role is needed.\n"
 	  "  Without --expires-in it does not expire.\n", token_add_run },
@@ -97,7 +103,7 @@ static const struct cli_command commands[] = {
 	{ "health", "", 0, 0, CLI_BIT(OPT_HEALTH_URL), "show the health of the service",
 	  "  Asks /healthz over plain HTTP; needs no token. Exit status 0: well. 3: not well, or not there.\n",
 	  health_run },
-	{ "dev-init", "DIR", 1, 1, 0, "make what pfxd --dev DIR needs (the launcher runs this)",
+	{ "dev-init", "DIR", 1, 1, CLI_ALONE, "make what pfxd --dev DIR needs (the launcher runs this)",
 	  "  Makes, without any server:\n"
 	  "    DIR/ca.pem           the CA of the TLS certificate; its key is not kept\n"
 	  "    DIR/tls/server.pem   a TLS certificate for localhost, 127.0.0.1 and ::1, 825 days, with its CA\n"

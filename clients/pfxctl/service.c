@@ -114,7 +114,7 @@ static int show_health(const struct cli *cli, const struct http_answer *answer)
 {
 	JSON health = NULL;
 	if (answer->status != 200 && answer->status != 503)
-		return http_expect(answer);
+		return http_expect(answer, "probes");
 	int rc = json_read(buf_view(answer->body_secret), &health);
 	if (rc)
 		return rc;

@@ -46,6 +46,16 @@ void session_done(struct session *session)
 	buf_free(session->token_secret);
 }
 
+/* A token that is not known is told of with the file that it came from: there may be several. */
+static int expect(const struct session *session, const struct http_answer *answer)
+{
+	int rc = http_expect(answer, "administrators");
+	if (rc && answer->status == 401)
+		rc = trouble_coded((enum exit_status)rc, trouble_code(), "%s; the token is the one in %s",
+				   trouble_text(), session->settings.token_file);
+	return rc;
+}
+
 int session_call(struct session *session, const char *method, const char *path, struct view body_secret,
 		 struct http_answer *ret)
 {
@@ -67,7 +77,7 @@ int session_call(struct session *session, const char *method, const char *path, 
 	if (!request.url)
 		return trouble(EXIT_USAGE, "an argument is too long");
 	int rc = http_call(session->http, &request, ret);
-	return rc ? rc : http_expect(ret);
+	return rc ? rc : expect(session, ret);
 }
 
 int session_do(struct session *session, const char *method, const char *path, struct view body)

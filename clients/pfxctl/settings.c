@@ -4,6 +4,7 @@
 #include "../shared/trouble.h"
 #include "text.h"
 
+#include <errno.h>
 #include <ini.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -57,13 +58,27 @@ static int on_pair(void *user, const char *section, const char *name, const char
 	return reading->rc == EXIT_DONE;
 }
 
-static int read_file(struct settings *settings, const char *path)
+/* Why it can not be read, and what to do about it. dev: the folder that --dev names, or NULL. */
+static int tell_unreadable(const char *path, const char *dev, int error)
+{
+	const char *why = error ? strerror(error) : "no memory";
+	if (dev && (error == ENOENT || error == ENOTDIR))
+		return trouble(EXIT_LOCAL, "can not read the configuration %s: %s; it is made when pfxd starts: "
+			       "pfxd --dev %s", path, why, dev);
+	if (error == ENOENT || error == ENOTDIR)
+		return trouble(EXIT_LOCAL, "can not read the configuration %s: %s; name another with --config, or do "
+			       "without: --server URL --token-file FILE", path, why);
+	return trouble(EXIT_LOCAL, "can not read the configuration %s: %s", path, why);
+}
+
+static int read_file(struct settings *settings, const char *path, const char *dev)
 {
 	struct reading reading = { .settings = settings, .path = path };
 	path_folder(reading.folder, path);
+	errno = 0;
 	int line = ini_parse(path, on_pair, &reading);
 	if (line < 0)
-		return trouble(EXIT_LOCAL, "can not read the configuration %s", path);
+		return tell_unreadable(path, dev, errno);
 	if (line == 0)
 		return EXIT_DONE;
 	if (reading.rc == EXIT_DONE)
@@ -109,6 +124,6 @@ int settings_read(const struct cli *cli, struct settings *ret)
 	*ret = (struct settings){ 0 };
 	int rc = find_file(cli, path);
 	if (rc == EXIT_DONE && path[0])
-		rc = read_file(ret, path);
+		rc = read_file(ret, path, cli->value[OPT_DEV]);
 	return rc ? rc : override(cli, ret);
 }

@@ -137,15 +137,30 @@ static int write_json(struct view token_secret, json_t *facts)
 	if (!line_secret)
 		return trouble(EXIT_LOCAL, "no memory");
 	json_put_open(line_secret, NULL, '{');
-	json_put_text(line_secret, "token", token_secret);
 	json_object_foreach(facts, name, value)
-		if (json_is_string(value) && strcmp(name, "token") != 0)
-			json_put_text(line_secret, name, view_text(json_string_value(value)));
+		if (strcmp(name, "token") == 0)
+			json_put_text(line_secret, name, token_secret);
+		else
+			json_put_json(line_secret, name, value);
 	buf_put_text(line_secret, "}\n");
 	return write_out(buf_view(line_secret));
 }
 
-int show_token(const struct cli *cli, struct view token_secret, json_t *facts)
+int token_out_begin(const struct cli *cli, struct file_new *ret)
+{
+	const char *path = cli->value[OPT_TOKEN_OUT];
+	*ret = (struct file_new){ .fd = -1 };
+	if (!path)
+		return EXIT_DONE;
+	if (!path[0])
+		return trouble(EXIT_USAGE, "--token-out is empty");
+	if (!cli->value[OPT_FORCE] && file_exists(path))
+		return trouble(EXIT_LOCAL, "%s is there already, and may hold a token that is valid; give another "
+			       "--token-out, or --force to overwrite it", path);
+	return file_begin(path, 0600, ret);
+}
+
+int show_token(const struct cli *cli, struct file_new *out, struct view token_secret, json_t *facts)
 {
 	const char *path = cli->value[OPT_TOKEN_OUT];
 	if (!token_is_valid(token_secret))
@@ -159,7 +174,7 @@ int show_token(const struct cli *cli, struct view token_secret, json_t *facts)
 	buf_put_u8(line_secret, '\n');
 	if (!path)
 		return write_out(buf_view(line_secret));
-	int rc = file_write(path, buf_view(line_secret), 0600);
+	int rc = file_finish(out, buf_view(line_secret), cli->value[OPT_FORCE] != NULL);
 	if (rc)
 		return rc;
 	json_object_del(facts, "token"); /* the number that stands for it */

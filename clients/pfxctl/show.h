@@ -3,6 +3,7 @@
 #define PFXD_PFXCTL_SHOW_H
 
 #include "buf.h"
+#include "../shared/file.h"
 #include "commands.h"
 
 #include <jansson.h>
@@ -23,8 +24,10 @@ void show_object(const struct cli *cli, json_t *answer, const struct column *col
 /* Prints json on one line. */
 void show_json(const json_t *json);
 
-/* Prints a token that the server shows this once: with --token-out into that file, else on standard output. facts is
- * the rest of the answer. */
-int show_token(const struct cli *cli, struct view token_secret, json_t *facts);
+/* Makes ready what --token-out names, before the server is asked: it shows a token once. A file that is there is kept,
+ * unless --force is given. Without --token-out it does nothing. Free with file_abandon(). */
+int token_out_begin(const struct cli *cli, struct file_new *ret);
+/* Writes the token there, or on standard output. facts is the server's answer, "token" lifted out of it. */
+int show_token(const struct cli *cli, struct file_new *out, struct view token_secret, json_t *facts);
 
 #endif

@@ -27,13 +27,43 @@ int history_run(const struct cli *cli)
 	SESSION session;
 	BUF holder = NULL;
 	JSON answer = NULL;
+	char empty[1024];
 	int rc = session_open(cli, &session);
 	if (rc == EXIT_DONE)
 		rc = session_get(&session, session_path(&holder, "/v1/users/", cli->argv[0], "/certificates"), &answer);
-	if (rc == EXIT_DONE)
-		show_list(cli, answer, "certificates", history_columns, COUNT(history_columns),
-			  "nothing was imported for this user yet");
-	return rc;
+	if (rc)
+		return rc;
+	/* Of which role the token is is not known here. */
+	snprintf(empty, sizeof empty, "nothing is there for %s that this token may see; one of role importer sees "
+		 "only what it imported itself", cli->argv[0]);
+	text_disarm(empty);
+	show_list(cli, answer, "certificates", history_columns, COUNT(history_columns), empty);
+	return EXIT_DONE;
+}
+
+/* EXIT_DONE when the line that is typed is word, upper or lower case. */
+static int expect_typed(const char *word)
+{
+	char line[1024];
+	if (!fgets(line, sizeof line, stdin))
+		line[0] = '\0';
+	line[strcspn(line, "\r\n")] = '\0';
+	return strcasecmp(line, word) == 0 ? EXIT_DONE : trouble(EXIT_USAGE, "not confirmed; nothing was changed");
+}
+
+static int confirm_delete(const struct cli *cli)
+{
+	char prompt[1024];
+	if (cli->value[OPT_YES])
+		return EXIT_DONE;
+	if (!isatty(STDIN_FILENO))
+		return trouble(EXIT_USAGE, "delete destroys a key of %s for good; add --yes if that is meant",
+			       cli->argv[0]);
+	snprintf(prompt, sizeof prompt, "This destroys the key of certificate %s of %s, for good.", cli->argv[1],
+		 cli->argv[0]);
+	text_disarm(prompt);
+	fprintf(stderr, "%s\nMail that was encrypted to it can be read no more. Type yes to go on: ", prompt);
+	return expect_typed("yes");
 }
 
 int delete_run(const struct cli *cli)
@@ -42,6 +72,8 @@ int delete_run(const struct cli *cli)
 	BUF holder = NULL;
 	BUF path = buf_new(32768);
 	int rc = session_open(cli, &session);
+	if (rc == EXIT_DONE)
+		rc = confirm_delete(cli);
 	if (rc)
 		return rc;
 	const char *certificates = session_path(&holder, "/v1/users/", cli->argv[0], "/certificates/");
@@ -88,6 +120,10 @@ int rename_run(const struct cli *cli)
 	int rc = session_open(cli, &session);
 	if (rc)
 		return rc;
+	if (strcmp(cli->argv[0], cli->argv[1]) == 0) {
+		cli_say(cli, "both names are %s: there is nothing to do", cli->argv[0]);
+		return EXIT_DONE;
+	}
 	if (!body || !text_is_utf8(view_text(cli->argv[1])))
 		return trouble(EXIT_USAGE, "the new name is not UTF-8");
 	json_put_open(body, NULL, '{');
@@ -99,20 +135,16 @@ int rename_run(const struct cli *cli)
 	return rc;
 }
 
-/* True when whoever sits at the terminal types the name again: this can not be undone. */
-static int confirm(const struct cli *cli, const char *upn)
+/* Whoever sits at the terminal types the name again: this can not be undone. */
+static int confirm_retire(const struct cli *cli, const char *upn)
 {
-	char line[1024];
 	if (cli->value[OPT_YES])
 		return EXIT_DONE;
 	if (!isatty(STDIN_FILENO))
 		return trouble(EXIT_USAGE, "retire destroys the keys of %s for good; add --yes if that is meant", upn);
 	fprintf(stderr, "This revokes every device of %s and destroys the keys of the whole history, for good.\n"
 		"Mail that was encrypted to them can be read no more. Type the name again to go on: ", upn);
-	if (!fgets(line, sizeof line, stdin))
-		line[0] = '\0';
-	line[strcspn(line, "\r\n")] = '\0';
-	return strcasecmp(line, upn) == 0 ? EXIT_DONE : trouble(EXIT_USAGE, "not confirmed; nothing was changed");
+	return expect_typed(upn);
 }
 
 int retire_run(const struct cli *cli)
@@ -121,7 +153,7 @@ int retire_run(const struct cli *cli)
 	BUF holder = NULL;
 	int rc = session_open(cli, &session);
 	if (rc == EXIT_DONE)
-		rc = confirm(cli, cli->argv[0]);
+		rc = confirm_retire(cli, cli->argv[0]);
 	if (rc == EXIT_DONE)
 		rc = session_do(&session, "DELETE", session_path(&holder, "/v1/users/", cli->argv[0], ""),
 				view_of(NULL, 0));

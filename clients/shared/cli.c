@@ -58,24 +58,32 @@ static void print_options(const struct cli_program *program, uint64_t set)
 			print_option(&program->options[i]);
 }
 
-static void print_common_options(const struct cli_program *program)
+static uint64_t options_of(const struct cli_program *program, const struct cli_command *command)
 {
-	print_options(program, program->everywhere);
+	return command->options | (command->options & CLI_ALONE ? 0 : program->everywhere);
+}
+
+static void print_common_options(const struct cli_program *program, uint64_t set)
+{
+	print_options(program, set);
 	print_option(&(struct cli_option){ "help", NULL, "print this manual, or that of the command" });
 	print_option(&(struct cli_option){ "version", NULL, "print the version" });
+}
+
+static void print_synopsis(const struct cli_command *command)
+{
+	printf("  %s%s%s\n      %s\n", command->name, command->arguments[0] ? " " : "", command->arguments,
+	       command->summary);
 }
 
 static void print_program_manual(const struct cli_program *program)
 {
 	printf("NAME\n  %s - %s\n\nSYNOPSIS\n  %s COMMAND [ARGUMENTS] [OPTIONS]\n  %s COMMAND --help\n\n%s\nCOMMANDS\n",
 	       program->name, program->purpose, program->name, program->name, program->description);
-	for (size_t i = 0; i < program->command_count; i++) {
-		const struct cli_command *command = &program->commands[i];
-		printf("  %s%s%s\n      %s\n", command->name, command->arguments[0] ? " " : "", command->arguments,
-		       command->summary);
-	}
+	for (size_t i = 0; i < program->command_count; i++)
+		print_synopsis(&program->commands[i]);
 	printf("\nOPTIONS OF EVERY COMMAND\n");
-	print_common_options(program);
+	print_common_options(program, program->everywhere);
 	printf("\n%s%s", exit_status_help, program->closing);
 }
 
@@ -84,13 +92,50 @@ static void print_command_manual(const struct cli_program *program, const struct
 	printf("NAME\n  %s %s - %s\n\nSYNOPSIS\n  %s %s%s%s [OPTIONS]\n\nDESCRIPTION\n%s", program->name, command->name,
 	       command->summary, program->name, command->name, command->arguments[0] ? " " : "", command->arguments,
 	       command->help);
-	if (command->options) {
+	if (command->options & ~CLI_ALONE) {
 		printf("\nOPTIONS\n");
 		print_options(program, command->options);
 	}
 	printf("\nOPTIONS OF EVERY COMMAND\n");
-	print_common_options(program);
+	print_common_options(program, options_of(program, command) & ~command->options);
 	printf("\n%s", exit_status_help);
+}
+
+/* ---- commands of two words that share the first, as in "token add" and "token list" ---- */
+
+static bool is_in_group(const struct cli_command *command, const char *word)
+{
+	size_t len = strlen(word);
+	return strncmp(command->name, word, len) == 0 && command->name[len] == ' ';
+}
+
+static bool is_group(const struct cli_program *program, const char *word)
+{
+	for (size_t i = 0; i < program->command_count; i++)
+		if (is_in_group(&program->commands[i], word))
+			return true;
+	return false;
+}
+
+static void print_group_manual(const struct cli_program *program, const char *word)
+{
+	printf("SYNOPSIS\n  %s %s COMMAND [ARGUMENTS] [OPTIONS]\n  %s %s COMMAND --help\n\nCOMMANDS\n", program->name,
+	       word, program->name, word);
+	for (size_t i = 0; i < program->command_count; i++)
+		if (is_in_group(&program->commands[i], word))
+			print_synopsis(&program->commands[i]);
+}
+
+/* The usage error of a first word alone: it names the second ones. */
+static int which_of_group(const struct cli_program *program, const char *word)
+{
+	char names[256] = "";
+	size_t len = 0;
+	for (size_t i = 0; i < program->command_count && len < sizeof names; i++)
+		if (is_in_group(&program->commands[i], word))
+			len += (size_t)snprintf(names + len, sizeof names - len, "%s%s %s", len ? ", " : "",
+						program->name, program->commands[i].name);
+	return trouble(EXIT_USAGE, "which one? %s", names);
 }
 
 /* How many of the words at argv are the name of the command; 0 if they are not it. */
@@ -118,6 +163,8 @@ static int find_command(struct cli *cli)
 	}
 	if (cli->argc == 0)
 		return trouble(EXIT_USAGE, "no command was given; %s --help lists them", cli->program->name);
+	if (is_group(cli->program, cli->argv[0]))
+		return which_of_group(cli->program, cli->argv[0]);
 	return trouble(EXIT_USAGE, "there is no command \"%s%s%s\"; %s --help lists them", cli->argv[0],
 		       cli->argc > 1 ? " " : "", cli->argc > 1 ? cli->argv[1] : "", cli->program->name);
 }
@@ -127,7 +174,7 @@ static int check_use(const struct cli *cli)
 	const struct cli_command *command = cli->command;
 	const struct cli_program *program = cli->program;
 	for (size_t i = 0; i < program->option_count; i++)
-		if (cli->value[i] && !((program->everywhere | command->options) & CLI_BIT(i)))
+		if (cli->value[i] && !(options_of(program, command) & CLI_BIT(i)))
 			return trouble(EXIT_USAGE, "%s does not take --%s; see %s %s --help", command->name,
 				       program->options[i].name, program->name, command->name);
 	if (cli->argc < command->least)
@@ -136,6 +183,10 @@ static int check_use(const struct cli *cli)
 	if (cli->argc > command->most)
 		return trouble(EXIT_USAGE, "what is \"%s\"? %s %s %s", cli->argv[command->most], program->name,
 			       command->name, command->arguments);
+	for (int i = 0; i < cli->argc; i++) /* most often a variable of a script that was not set */
+		if (!cli->argv[i][0])
+			return trouble(EXIT_USAGE, "an argument is empty: %s %s %s", program->name, command->name,
+				       command->arguments);
 	return EXIT_DONE;
 }
 
@@ -196,6 +247,10 @@ static int read_and_run(struct cli *cli, int argc, char **argv)
 		return EXIT_DONE;
 	}
 	rc = find_command(cli);
+	if (!cli->command && asked.help && is_group(cli->program, cli->argv[0])) {
+		print_group_manual(cli->program, cli->argv[0]);
+		return EXIT_DONE;
+	}
 	if (!cli->command)
 		return rc;
 	if (asked.help) {

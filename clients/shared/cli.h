@@ -27,7 +27,8 @@ struct cli_command {
 	const char *name;      /* of one or two words */
 	const char *arguments; /* for the synopsis */
 	int least, most;       /* how many arguments */
-	uint64_t options;      /* a bit for the index of each that it takes, besides those that every command takes */
+	uint64_t options;      /* a bit for the index of each that it takes, besides those that every command takes;
+				* with CLI_ALONE those alone */
 	const char *summary;   /* one line */
 	const char *help;      /* the rest of its manual */
 	int (*run)(const struct cli *cli);
@@ -45,6 +46,7 @@ struct cli_program {
 };
 
 #define CLI_BIT(index) ((uint64_t)1 << (index))
+#define CLI_ALONE      CLI_BIT(63)
 
 /* Finds the command, runs it, prints its trouble on standard error, and returns the exit status of the program. */
 int cli_main(const struct cli_program *program, int argc, char **argv);

@@ -72,6 +72,12 @@ static void keep_first_line(struct buf *b)
 		buf_truncate(b, buf_len(b) - 1);
 }
 
+bool file_is_open_to_others(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IRGRP | S_IROTH));
+}
+
 static int check_password(struct buf *b_secret, const char *name)
 {
 	keep_first_line(b_secret);
@@ -165,20 +171,60 @@ int file_rename(const char *from, const char *to)
 	return sync_folder_of(to);
 }
 
+int file_begin(const char *path, mode_t mode, struct file_new *ret)
+{
+	struct stat st;
+	*ret = (struct file_new){ .fd = -1 };
+	if (snprintf(ret->path, sizeof ret->path, "%s", path) >= (int)sizeof ret->path ||
+	    snprintf(ret->temporary, sizeof ret->temporary, "%s.XXXXXX", path) >= (int)sizeof ret->temporary)
+		return trouble(EXIT_LOCAL, "the path %s is too long", path);
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return trouble(EXIT_LOCAL, "can not write %s: it is a folder", path);
+	ret->fd = mkostemp(ret->temporary, O_CLOEXEC);
+	if (ret->fd < 0 || fchmod(ret->fd, mode) < 0)
+		return trouble(EXIT_LOCAL, "can not write %s: %s", path, strerror(errno));
+	return EXIT_DONE;
+}
+
+/* Closes it, and forgets the temporary file. */
+static void file_let_go(struct file_new *file)
+{
+	close(file->fd);
+	file->fd = -1;
+}
+
+int file_finish(struct file_new *file, struct view bytes, bool replace)
+{
+	if (write_all(file->fd, bytes) < 0 || fsync(file->fd) < 0)
+		return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(errno));
+	/* link() refuses where rename() would replace. */
+	if ((replace ? rename(file->temporary, file->path) : link(file->temporary, file->path)) < 0) {
+		int error = errno;
+		if (replace)
+			return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(error));
+		file_let_go(file);
+		return trouble(EXIT_LOCAL, "can not write %s: %s; what it was to hold is in %s", file->path,
+			       strerror(error), file->temporary);
+	}
+	if (!replace)
+		unlink(file->temporary);
+	file_let_go(file);
+	return sync_folder_of(file->path);
+}
+
+void file_abandon(struct file_new *file)
+{
+	if (file->fd < 0)
+		return;
+	unlink(file->temporary);
+	file_let_go(file);
+}
+
 int file_write(const char *path, struct view bytes, mode_t mode)
 {
-	char temporary[PATH_BYTES];
-	if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-		return trouble(EXIT_LOCAL, "the path %s is too long", path);
-	FD fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return trouble(EXIT_LOCAL, "can not write %s: %s", path, strerror(errno));
-	if (fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0) {
-		int rc = trouble(EXIT_LOCAL, "can not write %s: %s", path, strerror(errno));
-		unlink(temporary);
-		return rc;
-	}
-	return sync_folder_of(path);
+	FILE_NEW file;
+	int rc = file_begin(path, mode, &file);
+	return rc ? rc : file_finish(&file, bytes, true);
 }
 
 int file_remove(const char *path)

@@ -19,6 +19,25 @@ int file_read_password_fd(int fd, struct buf *ret_secret);
 int file_read_token(const char *path, struct buf *ret_secret);
 bool token_is_valid(struct view token_secret);
 
+/* True for a regular file that others than its owner may read. False where there is none. */
+bool file_is_open_to_others(const char *path);
+
+/* A file in the making: a temporary one beside its place. What is asked for once, like a token, is asked for when the
+ * file that keeps it is there. */
+struct file_new {
+	int fd; /* -1: none */
+	char path[PATH_BYTES], temporary[PATH_BYTES];
+};
+
+/* mode is exact. EXIT_LOCAL where path is a folder, or its folder can not be written. */
+int file_begin(const char *path, mode_t mode, struct file_new *ret);
+/* Writes bytes, syncs, and puts the file in its place. Where replace is false, a file that came there meanwhile stays,
+ * and the sentence says where the bytes are. */
+int file_finish(struct file_new *file, struct view bytes, bool replace);
+/* Removes what was begun and not finished. */
+void file_abandon(struct file_new *file);
+#define FILE_NEW __attribute__((cleanup(file_abandon))) struct file_new
+
 /* Writes the file whole: a temporary file beside it, fsync, rename, fsync of the folder. mode is exact. */
 int file_write(const char *path, struct view bytes, mode_t mode);
 int file_rename(const char *from, const char *to);

@@ -166,8 +166,7 @@ static int explain(struct http *http, CURLcode rc, const char *url)
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
 		return trouble_coded(EXIT_REFUSED, "untrusted_server",
-				     "%s is not the server that %s vouches for (%s); check the URL and the CA "
-	"file", url,
+				     "%s is not the server that %s vouches for (%s); check the URL and the CA file", url,
 				     http->ca_file ? http->ca_file : "the system's trust store", why);
 	case CURLE_SSL_CACERT_BADFILE:
 		return trouble(EXIT_LOCAL, "the CA file %s can not be read: %s", http->ca_file, why);
@@ -180,6 +179,9 @@ static int explain(struct http *http, CURLcode rc, const char *url)
 		return trouble(EXIT_REFUSED, "%s sent an answer larger than %d MiB", url,
 			       HTTP_ANSWER_MAX_BYTES / (1024 * 1024));
 	default:
+		if (rc == CURLE_SSL_CONNECT_ERROR && strstr(why, "wrong version number"))
+			return trouble(EXIT_LATER, "can not reach %s: what answers there does not speak TLS; is this "
+				       "an https port?", url);
 		return trouble(EXIT_LATER, "can not reach %s: %s; is it running there? try again later", url, why);
 	}
 }
@@ -215,14 +217,21 @@ int http_call(struct http *http, const struct http_request *request, struct http
 	return EXIT_DONE;
 }
 
-int http_expect(const struct http_answer *answer)
+/* A path that is on one interface of pfxd and not on this one. */
+static bool is_wrong_interface(const json_t *problem)
+{
+	return strcmp(json_get_text(problem, "code"), "not_found") == 0 &&
+	       strstr(json_get_text(problem, "detail"), "has no such path");
+}
+
+int http_expect(const struct http_answer *answer, const char *port)
 {
 	long status = answer->status;
 	if ((status >= 200 && status < 300) || status == 304)
 		return EXIT_DONE;
 	bool later = status == 429 || status == 502 || status == 503 || status == 504;
 	enum exit_status how = later ? EXIT_LATER : EXIT_REFUSED;
-	char wait[80] = "";
+	char wait[80] = "", hint[80] = "";
 	if (later && answer->retry_after >= 0)
 		snprintf(wait, sizeof wait, "; try again in %lld seconds", (long long)answer->retry_after);
 	else if (later)
@@ -233,9 +242,11 @@ int http_expect(const struct http_answer *answer)
 		return trouble_coded(how, NULL, "the server answered with status %ld and no explanation; is this URL "
 				     "the right interface of pfxd?%s", status, wait);
 	const char *id = json_get_text(problem, "requestId"), *detail = json_get_text(problem, "detail");
-	return trouble_coded(how, json_get_text(problem, "code"), "%s: %s (request %s)%s",
+	if (is_wrong_interface(problem))
+		snprintf(hint, sizeof hint, "; is this the port of the %s?", port);
+	return trouble_coded(how, json_get_text(problem, "code"), "%s: %s (request %s)%s%s",
 			     json_get_text(problem, "code"), detail[0] ? detail : json_get_text(problem, "title"),
-			     id[0] ? id : answer->request_id, wait);
+			     id[0] ? id : answer->request_id, hint, wait);
 }
 
 void url_put_encoded(struct buf *b, const char *text)

@@ -40,8 +40,9 @@ int http_call(struct http *http, const struct http_request *request, struct http
 void http_answer_done(struct http_answer *answer);
 
 /* EXIT_DONE for a status of 2xx or 304; else a trouble that gives the problem (RFC 9457) as "code: detail
- * (request id)": EXIT_LATER for 429, 502, 503 and 504, EXIT_REFUSED for the rest. */
-int http_expect(const struct http_answer *answer);
+ * (request id)": EXIT_LATER for 429, 502, 503 and 504, EXIT_REFUSED for the rest. port says for whom the port is that
+ * was meant, as in "devices": a call that another port does not know is most often that. */
+int http_expect(const struct http_answer *answer, const char *port);
 
 /* Appends text with everything but unreserved characters (RFC 3986 2.3) percent-encoded. */
 void url_put_encoded(struct buf *b, const char *text);

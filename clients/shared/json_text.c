@@ -38,6 +38,16 @@ void json_put_text(struct buf *b, const char *name, struct view value)
 	put_escaped(b, value);
 }
 
+void json_put_json(struct buf *b, const char *name, const json_t *value)
+{
+	const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY;
+	size_t len = json_dumpb(value, NULL, 0, flags);
+	put_name(b, name);
+	uint8_t *at = buf_reserve(b, len);
+	if (at)
+		json_dumpb(value, (char *)at, len, flags);
+}
+
 void json_put_open(struct buf *b, const char *name, char bracket)
 {
 	put_name(b, name);

@@ -9,6 +9,7 @@
 /* Each appends to an object or array that is being written ("{" or "[" begins it), with a comma where one is due.
  * value is UTF-8. */
 void json_put_text(struct buf *b, const char *name, struct view value); /* "name":"value"; name NULL: an element */
+void json_put_json(struct buf *b, const char *name, const json_t *value); /* without secrets; ASCII */
 void json_put_open(struct buf *b, const char *name, char bracket);      /* "name":[ */
 
 /* Parses an answer that holds no secret. EXIT_REFUSED if it is not a JSON object. Free with json_decref(). */

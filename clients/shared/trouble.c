@@ -31,7 +31,8 @@ static void record(enum exit_status how, const char *word, const char *format, v
 {
 	char new_text[TROUBLE_TEXT_MAX]; /* an argument may be the old text */
 	vsnprintf(new_text, sizeof new_text, format, args);
-	snprintf(code, sizeof code, "%s", word && word[0] ? word : usual_codes[how]);
+	if (word != code) /* else it stays */
+		snprintf(code, sizeof code, "%s", word && word[0] ? word : usual_codes[how]);
 	memcpy(text, new_text, sizeof text);
 	text_disarm(text);
 	text_disarm(code);
