@@ -145,7 +145,8 @@ conf/pfxd.conf: $(BUILD)/pfxd-keeper
 	$(BUILD)/pfxd-keeper --sample > $@
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd/tls
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd
+	install -d -m 700 $(DESTDIR)/etc/pfxd/tls
 	install -m 755 $(BUILD)/pfxctl $(BUILD)/pfx-device $(BUILD)/pfxd $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/pfxd-front $(BUILD)/pfxd-keeper $(BUILD)/pfxd-opener $(DESTDIR)$(LIBEXEC)
 	[ -e $(DESTDIR)/etc/pfxd/pfxd.conf ] || install -m 644 conf/pfxd.conf $(DESTDIR)/etc/pfxd/pfxd.conf

@@ -210,6 +210,7 @@ static void usage(const char *program, const char *purpose, const char *more)
 	       "%s"
 	       "  --config FILE   read this configuration (default /etc/pfxd/pfxd.conf)\n"
 	       "  --sample        print a sample configuration and end\n"
+	       "  --manual        print the keys as a section of a manual page and end\n"
 	       "  --version       print the version and end\n"
 	       "  -h, --help      print this and end\n"
 	       "Sockets come from systemd or from the launcher, pfxd; see pfxd --help to try the service out.\n",
@@ -241,6 +242,7 @@ int config_start_with(struct config *c, int argc, char **argv, const char *purpo
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "sample", no_argument, NULL, 's' },
+		{ "manual", no_argument, NULL, 'm' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -252,6 +254,7 @@ int config_start_with(struct config *c, int argc, char **argv, const char *purpo
 		switch (option) {
 		case 'c': path = optarg; break;
 		case 's': config_print_sample(stdout); return EXIT_SUCCESS + 1;
+		case 'm': config_print_manual(stdout); return EXIT_SUCCESS + 1;
 		case 'v': printf("%s %s\n", program, PFXD_VERSION); return EXIT_SUCCESS + 1;
 		case 'h': usage(program, purpose, more); return EXIT_SUCCESS + 1;
 		default: fprintf(stderr, "%s: try --help\n", program); return 2 + 1;

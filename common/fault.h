@@ -70,7 +70,7 @@ int fault_level(int code); /* as in syslog(3) */
 const char *fault_code(int code);
 const char *fault_title(int code);
 
-/* True when the sentence of this error may be shown to a client; those of the rooms' own may name a record. */
+/* True when code and sentence of this error may be shown to a client; the others are between the rooms. */
 int fault_is_public(int code);
 
 #endif

@@ -65,8 +65,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 UPDATE identities SET usages = $2, mac = $3 WHERE id = $1;
 -- identity_delete
 DELETE FROM identities WHERE id = $1;
--- identities_count
-SELECT count(*) FROM identities;
 
 -- chain_insert
 INSERT INTO chain_certificates (sha256, der) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING;

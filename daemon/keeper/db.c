@@ -97,6 +97,28 @@ static void connection_close(struct connection *c)
 	free(c);
 }
 
+static int ask(struct connection *c, const char *pragma, char *ret, size_t size)
+{
+	sqlite3_stmt *s;
+	int code = sqlite3_prepare_v2(c->handle, pragma, -1, &s, NULL);
+	if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
+		sqlite3_snprintf((int)size, ret, "%s", sqlite3_column_text(s, 0));
+	sqlite3_finalize(s);
+	return code == SQLITE_ROW ? 0 : broken(c->handle, code, pragma);
+}
+
+/* SQLite answers with the mode that it got. Without the log readers would block the writer, and every promise about
+ * what is durable was made for it. */
+static int check_mode(struct connection *c)
+{
+	char mode[16] = "";
+	int rc = ask(c, "PRAGMA journal_mode=WAL", mode, sizeof mode);
+	if (rc == 0 && strcmp(mode, "wal") != 0)
+		rc = fail(FAULT_UNAVAILABLE, "the file system of %s does not let SQLite keep a write-ahead log (mode %s): "
+			  "put the database on a local disk", c->db->path, mode);
+	return rc;
+}
+
 static int connection_open(struct db *db, bool writer, struct connection **ret)
 {
 	/* secure_delete and foreign_keys belong to the connection, page_size only to a file that is new. */
@@ -116,8 +138,9 @@ static int connection_open(struct db *db, bool writer, struct connection **ret)
 		rc = run_text(c, common);
 	}
 	if (rc == 0 && writer)
-		rc = run_text(c, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-				 "PRAGMA journal_size_limit=16777216;");
+		rc = run_text(c, "PRAGMA page_size=8192; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;");
+	if (rc == 0 && writer)
+		rc = check_mode(c);
 	if (rc < 0)
 		connection_close(c);
 	else
@@ -125,28 +148,19 @@ static int connection_open(struct db *db, bool writer, struct connection **ret)
 	return rc;
 }
 
-static int get_version(struct connection *c, int64_t *ret)
-{
-	sqlite3_stmt *s;
-	int code = sqlite3_prepare_v2(c->handle, "PRAGMA user_version", -1, &s, NULL);
-	if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
-		*ret = sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	return code == SQLITE_ROW ? 0 : broken(c->handle, code, "read the version");
-}
-
 /* Each migration and its version number are one transaction. */
 static int migrate(struct db *db)
 {
-	int64_t version = 0;
-	int rc = get_version(db->writer, &version);
+	char text[24] = "";
+	int rc = ask(db->writer, "PRAGMA user_version", text, sizeof text);
+	long long version = strtoll(text, NULL, 10);
 	if (rc == 0 && version > MIGRATIONS)
 		return fail(FAULT_CONFLICT, "the database %s is of version %lld, this program knows up to %d: "
 			    "install the newer pfxd again, or restore a backup from before", db->path,
-			    (long long)version, (int)MIGRATIONS);
+			    version, (int)MIGRATIONS);
 	for (; rc == 0 && version < MIGRATIONS; version++) {
 		char bump[64];
-		sqlite3_snprintf(sizeof bump, bump, "PRAGMA user_version=%lld; COMMIT;", (long long)version + 1);
+		sqlite3_snprintf(sizeof bump, bump, "PRAGMA user_version=%lld; COMMIT;", version + 1);
 		rc = run_text(db->writer, "BEGIN IMMEDIATE");
 		if (rc == 0)
 			rc = run_text(db->writer, sql_migration[version]);

@@ -32,16 +32,15 @@ enum {
 enum part { PART_KEYRING, PART_DATABASE, PART_AUDIT, PART_DISK, PART_PFX_OPENER, PART_CSR_OPENER, PART_COUNT };
 
 struct health {
-	pthread_t thread;
+	pthread_t thread, auditor;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t turned;
 	bool stopping;
-	unsigned rounds;
+	unsigned rounds, audits;
 	struct {
 		uint8_t state;
 		char detail[HEALTH_TEXT_MAX_BYTES + 1];
 	} parts[PART_COUNT];
-	uint64_t audit_records;
 	int64_t checked_ms; /* when the last round ended */
 };
 
@@ -211,9 +210,6 @@ static void verify_audit(struct keeper *k)
 	for (struct view rest = buf_view(differences); rest.len > 0 && get_string(&rest, &difference) == 0;)
 		log_line(LOG_LEVEL_CRITICAL, "audit: %.*s", (int)difference.value.len,
 			 (const char *)difference.value.p);
-	pthread_mutex_lock(&k->health->lock);
-	k->health->audit_records = records;
-	pthread_mutex_unlock(&k->health->lock);
 }
 
 static void check_all(struct keeper *k)
@@ -262,27 +258,39 @@ static bool is_stopping(const struct health *h)
 
 static bool has_turned(const struct health *h)
 {
-	return h->rounds > 0;
+	return h->rounds > 0 && h->audits > 0;
+}
+
+/* One more round of one of the two threads is done. */
+static void turn(struct health *h, unsigned *rounds)
+{
+	pthread_mutex_lock(&h->lock);
+	++*rounds;
+	if (rounds == &h->rounds)
+		h->checked_ms = clock_ms();
+	pthread_cond_broadcast(&h->turned);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* A thread of its own: a long chain takes minutes, and the checks must not wait for it. */
+static void *audit_main(void *arg)
+{
+	struct keeper *k = arg;
+	do {
+		verify_audit(k);
+		turn(k->health, &k->health->audits);
+	} while (!wait_seconds(k->health, AUDIT_SECONDS, is_stopping));
+	return NULL;
 }
 
 static void *health_main(void *arg)
 {
 	struct keeper *k = arg;
-	struct health *h = k->health;
-	int64_t audited_ms = 0;
 	do {
-		if (audited_ms == 0 || clock_ms() - audited_ms > (int64_t)AUDIT_SECONDS * 1000) {
-			verify_audit(k);
-			audited_ms = clock_ms();
-		}
 		check_all(k);
 		empty_log(k);
-		pthread_mutex_lock(&h->lock);
-		h->rounds++;
-		h->checked_ms = clock_ms();
-		pthread_cond_broadcast(&h->turned);
-		pthread_mutex_unlock(&h->lock);
-	} while (!wait_seconds(h, k->config.health_seconds, is_stopping));
+		turn(k->health, &k->health->rounds);
+	} while (!wait_seconds(k->health, k->config.health_seconds, is_stopping));
 	return NULL;
 }
 
@@ -300,7 +308,8 @@ int health_start(struct keeper *k)
 	pthread_cond_init(&h->turned, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	k->health = h;
-	if (pthread_create(&h->thread, NULL, health_main, k) != 0)
+	if (pthread_create(&h->auditor, NULL, audit_main, k) != 0 ||
+	    pthread_create(&h->thread, NULL, health_main, k) != 0)
 		return fail(FAULT_UNAVAILABLE, "no thread for the health checks");
 	wait_seconds(h, FIRST_ROUND_SECONDS, has_turned);
 	return 0;
@@ -316,6 +325,7 @@ void health_stop(struct keeper *k)
 	pthread_cond_broadcast(&h->turned);
 	pthread_mutex_unlock(&h->lock);
 	pthread_join(h->thread, NULL);
+	pthread_join(h->auditor, NULL);
 }
 
 /* ---- telling ---- */

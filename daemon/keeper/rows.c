@@ -6,6 +6,7 @@
 #include "seal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { ROW_MAX_BYTES = 256 * 1024 };
 
@@ -52,11 +53,13 @@ static int check(const struct keyring *keyring, const char *kind, struct stateme
 		 const struct buf *bytes)
 {
 	uint8_t mac[32];
+	/* A name's first column is a person's; such a record is called by its user's id, which may be logged. */
+	int first = strcmp(kind, "name") == 0 ? 1 : 0;
 	if (!buf_ok(bytes))
-		return tampered(kind, column_view(s, 0));
+		return tampered(kind, column_view(s, first));
 	int rc = seal_mac(keyring_rows_key(keyring), bytes, mac);
 	if (rc == 0 && !view_equal_secret(column_view(s, mac_column), view_of(mac, sizeof mac)))
-		rc = tampered(kind, column_view(s, 0));
+		rc = tampered(kind, column_view(s, first));
 	return rc;
 }
 

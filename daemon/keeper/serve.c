@@ -220,17 +220,19 @@ static int start_thread(struct listener *l, int fd)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	pthread_mutex_lock(&s->lock);
-	bool full = s->stopping || l->count == l->max;
-	if (!full && pthread_create(&thread, &attributes, connection_main, t) == 0) {
+	bool started = !s->stopping && l->count < l->max &&
+		       pthread_create(&thread, &attributes, connection_main, t) == 0;
+	if (started) {
 		t->next = s->connections;
 		s->connections = t;
 		l->count++;
-		t = NULL;
 	}
 	pthread_mutex_unlock(&s->lock);
 	pthread_attr_destroy(&attributes);
+	if (started)
+		return 0;
 	free(t);
-	return t ? fail(FAULT_UNAVAILABLE, "no thread for a connection, or %u are open already", l->max) : 0;
+	return fail(FAULT_UNAVAILABLE, "no thread for a connection, or %u are open already", l->max);
 }
 
 /* The socket may be non-blocking or not: it came from outside. When descriptors run out the connection waits in the

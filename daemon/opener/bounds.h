@@ -14,7 +14,8 @@ enum {
 	PFX_LIFE_CPU_SECONDS = 120,
 };
 
-/* Gives up files, children, memory and priority for good. fd stays usable: it is the connection on which an answer
+/* Gives up children, files that could grow, more descriptors than there are, memory and priority. What may be opened at
+ * all is for the sandbox of the unit to say. fd stays usable: it is the connection on which an answer
  * is written when a request runs over. Call after everything is loaded; ends the process if the kernel refuses. */
 void bounds_lock_in(int fd, unsigned life_cpu_seconds);
 

@@ -42,6 +42,8 @@ class Skip(Exception):
 def main():
     """Runs the tests of the calling file, or those whose names contain one of the arguments."""
     wanted = sys.argv[1:]
+    if not (BUILD / "pfxd").exists():
+        sys.exit(f"there is no pfxd in {BUILD}: run make first, or set PFXD_BUILD")
     failed = passed = skipped = 0
     for function in TESTS:
         if wanted and not any(w in function.__name__ for w in wanted):
@@ -66,6 +68,8 @@ def main():
             Service.end_all()
             shutil.rmtree(folder, ignore_errors=True)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    if passed + failed + skipped == 0:
+        sys.exit("no test has that in its name")
     sys.exit(1 if failed else 0)
 
 
