@@ -3,6 +3,7 @@
 
 #include "fault.h"
 #include "frame.h"
+#include "log.h"
 #include "spawn.h"
 
 #include <dirent.h>
@@ -54,13 +55,15 @@ static int check_owner(const char *dir)
 	struct stat s;
 	if (stat(".", &s) < 0)
 		return fail(FAULT_INTERNAL, "can not look at %s: %s", dir, strerror(errno));
-	if (s.st_uid != geteuid())
+	if (s.st_uid != geteuid() && geteuid() != 0)
 		return fail(FAULT_CONFLICT, "%s belongs to another user (%ld), who could replace the keyring in it: "
 			    "take a folder of your own, or start pfxd as that user", dir, (long)s.st_uid);
-	if (s.st_mode & (S_IWGRP | S_IWOTH))
-		return fail(FAULT_CONFLICT, "others may write in %s (mode %04o), and could replace the keyring in it: "
-			    "chmod go-w %s, or give a folder in it that is not there yet", dir,
+	if (s.st_mode & S_IWOTH)
+		return fail(FAULT_CONFLICT, "everybody may write in %s (mode %04o), and could replace the keyring in it: "
+			    "chmod o-w %s, or give a folder in it that is not there yet", dir,
 			    (unsigned)s.st_mode & 07777, dir);
+	if ((s.st_mode & S_IWGRP) || s.st_uid != geteuid())
+		log_line(LOG_LEVEL_WARNING, "others may write in %s, and could replace the keyring in it", dir);
 	return 0;
 }
 
@@ -78,7 +81,7 @@ static bool is_own(const char *name)
 	return false;
 }
 
-/* A folder without a keyring is about to be filled: not a home folder, given by mistake. */
+/* A folder without a keyring is about to be filled: it may be a home folder, given by mistake. */
 static int check_content(const char *dir)
 {
 	if (exists("keyring"))
@@ -86,10 +89,13 @@ static int check_content(const char *dir)
 	FOLDER d = opendir(".");
 	if (!d)
 		return fail(FAULT_INTERNAL, "can not read the folder %s: %s", dir, strerror(errno));
-	for (const struct dirent *entry; (entry = readdir(d));)
-		if (!is_own(entry->d_name))
-			return fail(FAULT_CONFLICT, "%s holds what is not pfxd's (%s): give an empty folder, or one "
-				    "that is not there yet", dir, entry->d_name);
+	for (const struct dirent *entry; (entry = readdir(d));) {
+		if (is_own(entry->d_name))
+			continue;
+		log_line(LOG_LEVEL_WARNING, "%s holds what is not pfxd's (%s); its own files are put beside it", dir,
+			 entry->d_name);
+		break;
+	}
 	return 0;
 }
 
