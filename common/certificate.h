@@ -1,5 +1,5 @@
-/* Making certificates (RFC 5280), with OpenSSL: the beginning that all of them share, and extensions by their names. For
- * the programs that link OpenSSL. */
+/* Making certificates (RFC 5280), with OpenSSL: the beginning that all of them share, and extensions by their names.
+ * For the programs that link OpenSSL. */
 #ifndef PFXD_CERTIFICATE_H
 #define PFXD_CERTIFICATE_H
 

@@ -56,8 +56,8 @@ enum fault {
 
 /* Records the sentence for this thread. Control characters in it become '?'. */
 void fault_say(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
-/* int fail(enum fault fault, const char *format, ...): records the sentence and gives -fault. A macro, so that compilers
- * and analyzers see that the result is negative. */
+/* int fail(enum fault fault, const char *format, ...): records the sentence and gives -fault. A macro, so that
+ * compilers and analyzers see that the result is negative. */
 #define fail(fault, ...) (fault_say(__VA_ARGS__), fault_negative(fault))
 static inline int fault_negative(enum fault fault) { return -(int)fault; }
 

@@ -50,8 +50,8 @@ struct field {
 };
 
 /* Reads the whole body, an object of these fields and no others, and drops its text. What ret points at lives until
- * body_done(). Errors: TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNAVAILABLE when all bodies together are too much, MALFORMED_REQUEST
- * with a sentence that names the field. */
+ * body_done(). Errors: TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNAVAILABLE when all bodies together are too much,
+ * MALFORMED_REQUEST with a sentence that names the field. */
 int body_read(struct body *b, const struct field *fields);
 
 /* The same for an object inside of it. */

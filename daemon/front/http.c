@@ -17,7 +17,7 @@
 
 enum {
 	HTTP_STACK_BYTES = 512 * 1024,
-	POOL_RESERVE_BYTES = 8 * 1024, /* of a connection's memory, for what the library itself needs, its answer included */
+	POOL_RESERVE_BYTES = 8 * 1024, /* of a connection's memory, for the library itself and its answer */
 };
 
 /* ---- replies ---- */
@@ -207,7 +207,7 @@ static void read_headers(struct request *r, const char *method)
 	r->body.keep = takes_body && r->body.is_json && !r->body.too_large && has_credentials(r);
 }
 
-/* What must be said about the request as HTTP. Two lengths are how requests are smuggled past a proxy (RFC 9112 6.1). */
+/* What must be said about the request as HTTP. Two lengths are how requests are smuggled (RFC 9112 6.1). */
 static int check_framing(const struct request *r)
 {
 	const union MHD_ConnectionInfo *info =

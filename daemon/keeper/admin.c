@@ -268,8 +268,10 @@ static int forget_identity(struct keeper *k, struct connection *c, const struct 
 	rc = statement_run(s);
 	if (rc == 0)
 		rc = remember_removal(k, c, row);
-	const struct audit_record r = { .event = "identity.delete", .actor = actor->id, .user_id = row->user_id,
-					.object = row->id, .detail = view_text(sha256), .request_id = actor->request_id };
+	const struct audit_record r = {
+		.event = "identity.delete", .actor = actor->id, .user_id = row->user_id, .object = row->id,
+		.detail = view_text(sha256), .request_id = actor->request_id,
+	};
 	if (rc == 0)
 		rc = audit_append(k, c, &r);
 	if (rc == 0) {

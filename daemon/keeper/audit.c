@@ -180,8 +180,11 @@ static int differ(struct verification *v, const char *format, ...)
 
 static int verify_record(struct verification *v, struct statement *s)
 {
-	const struct row row = { (uint64_t)column_number(s, 0), column_number(s, 1), column_view(s, 2), column_view(s, 3),
-				 column_view(s, 4), column_view(s, 5), column_view(s, 6), column_view(s, 7) };
+	const struct row row = {
+		.sequence = (uint64_t)column_number(s, 0), .at = column_number(s, 1), .event = column_view(s, 2),
+		.actor = column_view(s, 3), .user_id = column_view(s, 4), .object = column_view(s, 5),
+		.detail = column_view(s, 6), .request_id = column_view(s, 7),
+	};
 	struct view stored = column_view(s, 8);
 	uint8_t mac[32] = { 0 };
 	bool follows = row.sequence == v->at.sequence + 1;

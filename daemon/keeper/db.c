@@ -114,7 +114,8 @@ static int check_mode(struct connection *c)
 	char mode[16] = "";
 	int rc = ask(c, "PRAGMA journal_mode=WAL", mode, sizeof mode);
 	if (rc == 0 && strcmp(mode, "wal") != 0)
-		rc = fail(FAULT_UNAVAILABLE, "the file system of %s does not let SQLite keep a write-ahead log (mode %s): "
+		rc = fail(FAULT_UNAVAILABLE,
+			  "the file system of %s does not let SQLite keep a write-ahead log (mode %s): "
 			  "put the database on a local disk", c->db->path, mode);
 	return rc;
 }

@@ -9,8 +9,8 @@ int health_prepare(struct keeper *k, struct connection *c);
 /* Whether that value opens under this keyring. TAMPERED, with a sentence for the administrator, if not. */
 int health_check_keyring(struct keeper *k);
 
-/* Starts two threads: one checks, and empties the database's log after deletions; the other verifies the audit chain, at
- * the start and once a day. Returns when both have done so once, or after a few seconds. */
+/* Starts two threads: one checks, and empties the database's log after deletions; the other verifies the audit chain,
+ * at the start and once a day. Returns when both have done so once, or after a few seconds. */
 int health_start(struct keeper *k);
 void health_stop(struct keeper *k);
 

@@ -329,7 +329,8 @@ static bool in_this_pfx(const struct import *im, struct view sha256)
 
 static int too_much(const char *what, unsigned max)
 {
-	return fail(FAULT_CONFLICT, "the user would have more than %u %s, which no bundle holds: delete some first", max, what);
+	return fail(FAULT_CONFLICT, "the user would have more than %u %s, which no bundle holds: delete some first",
+		    max, what);
 }
 
 /* What a user has must fit a bundle, or every pull would fail from then on. */
@@ -378,7 +379,9 @@ static int check_chains(const struct history *h, struct connection *c)
 		while (rc == 0 && size <= USER_CHAIN_MAX_BYTES && view_get(&chain, 32, &digest))
 			rc = add_chain_size(c, digest, counted, &size);
 	}
-	return rc == 0 && size > USER_CHAIN_MAX_BYTES ? too_much("bytes of chain certificates", USER_CHAIN_MAX_BYTES) : rc;
+	if (rc == 0 && size > USER_CHAIN_MAX_BYTES)
+		rc = too_much("bytes of chain certificates", USER_CHAIN_MAX_BYTES);
+	return rc;
 }
 
 /* The facts of what was in the PFX, new or known, as they stand in the history after it. */

@@ -124,7 +124,7 @@ static int prepare(struct pull *p, bool make)
 	return rc == 0 && make ? bundle_make(p->k, c, &bundle, p->now, p->cms) : rc;
 }
 
-/* What changes between the record and the bundle is delivered as it then is: the record says when, not what, for sure. */
+/* What changes between the record and the bundle is delivered as it is then: the record is sure of when, not of what. */
 static int pull(struct pull *p, bool *ret_unchanged)
 {
 	int rc = look(p->k, p->m.fingerprint, p->m.request_id, p->now, &p->shown);

@@ -73,11 +73,13 @@ static int check_and_run(struct connection *c, void *arg)
 	if (rc == -FAULT_NOT_FOUND)
 		return fail(FAULT_UNAUTHORIZED, "this administrator token was revoked");
 	if (rc == 0 && token.expires_at && token.expires_at <= now_seconds())
-		return fail(FAULT_UNAUTHORIZED, "this administrator token has expired: ask an administrator for a new one");
+		return fail(FAULT_UNAUTHORIZED,
+			    "this administrator token has expired: ask an administrator for a new one");
 	return rc < 0 ? rc : w->job(c, w->arg);
 }
 
-int tokens_write(struct keeper *k, const struct row_token *token, int (*job)(struct connection *c, void *arg), void *arg)
+int tokens_write(struct keeper *k, const struct row_token *token, int (*job)(struct connection *c, void *arg),
+		 void *arg)
 {
 	struct writing w = { .k = k, .token = token, .job = job, .arg = arg };
 	return db_write(k->db, check_and_run, &w);

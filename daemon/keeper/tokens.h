@@ -23,7 +23,8 @@ int tokens_authorize(struct keeper *k, struct connection *c, struct view token_s
 
 /* db_write() by an administrator: in the same transaction it is looked whether the token is still there. UNAUTHORIZED
  * if it was revoked or has expired since it was checked. */
-int tokens_write(struct keeper *k, const struct row_token *token, int (*job)(struct connection *c, void *arg), void *arg);
+int tokens_write(struct keeper *k, const struct row_token *token, int (*job)(struct connection *c, void *arg),
+		 void *arg);
 
 /* Adds a token under the given id, whose SHA-256 is given; expires_at 0: never. */
 int tokens_add(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_token *row);

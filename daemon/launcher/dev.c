@@ -59,7 +59,8 @@ static int check_owner(const char *dir)
 		return fail(FAULT_CONFLICT, "%s belongs to another user (%ld), who could replace the keyring in it: "
 			    "take a folder of your own, or start pfxd as that user", dir, (long)s.st_uid);
 	if (s.st_mode & S_IWOTH)
-		return fail(FAULT_CONFLICT, "everybody may write in %s (mode %04o), and could replace the keyring in it: "
+		return fail(FAULT_CONFLICT,
+			    "everybody may write in %s (mode %04o), and could replace the keyring in it: "
 			    "chmod o-w %s, or give a folder in it that is not there yet", dir,
 			    (unsigned)s.st_mode & 07777, dir);
 	if ((s.st_mode & S_IWGRP) || s.st_uid != geteuid())
