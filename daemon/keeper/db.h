@@ -13,7 +13,7 @@ struct db;
 struct connection;
 struct statement;
 
-enum { DB_READERS_MAX = 1024, DB_GATE_MS = 200 };
+enum { DB_READERS_MAX = 256, DB_GATE_MS = 200 };
 
 /* Opens or makes the database at path and brings it to this program's version. UNAVAILABLE with a sentence if it can
  * not be opened; CONFLICT if it is newer than this program. The caller closes it. */
