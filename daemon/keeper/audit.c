@@ -325,5 +325,8 @@ int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, 
 		rc = verify_rows(&v, c);
 	for (size_t i = 0; rc == 0 && i < sizeof states / sizeof states[0]; i++)
 		rc = compare_state(&v, c, states[i]);
+	/* Tables that can not be read as they were made are no better than records that were changed. */
+	if (rc < 0 && rc != -FAULT_UNAVAILABLE)
+		atomic_store(&k->audit_broken, true);
 	return rc;
 }

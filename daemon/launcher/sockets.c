@@ -7,18 +7,34 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, BIND_TRIES = 20, BIND_PAUSE_MS = 100 };
 
 static int new_socket(int domain, int type)
 {
 	int fd = socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return fd >= 0 ? fd : fail(FAULT_UNAVAILABLE, "no socket: %s", strerror(errno));
+}
+
+/* After a SIGKILL the fronts of the launcher before this one take a moment to be gone, and hold the port until then. */
+static bool bind_patiently(int fd, const struct sockaddr_in *address)
+{
+	for (int try = 0; try < BIND_TRIES; try++) {
+		if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 && listen(fd, BACKLOG) == 0)
+			return true;
+		if (errno != EADDRINUSE)
+			return false;
+		poll(NULL, 0, BIND_PAUSE_MS);
+	}
+	errno = EADDRINUSE;
+	return false;
 }
 
 int listen_on_port(int port)
@@ -31,7 +47,7 @@ int listen_on_port(int port)
 	if (fd < 0)
 		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0)
+	if (!bind_patiently(fd, &address))
 		return fail(FAULT_UNAVAILABLE, "can not listen on 127.0.0.1 port %d: %s; choose others with "
 			    "--base-port", port, strerror(errno));
 	int ret = fd;

@@ -544,6 +544,15 @@ def what_stands_in_a_column_does_not_blind_the_verification(folder):
 
 
 @test
+def a_table_that_can_not_be_read_as_it_was_made_stops_releases(folder):
+    scene = Scene(folder)
+    scene.service.stop()
+    with contextlib.closing(scene.service.database()) as db:
+        db.execute("ALTER TABLE enrolments RENAME COLUMN platform TO platforms")
+    assert_does_not_serve(scene, ["could not be verified"])
+
+
+@test
 def names_that_were_taken_away_are_told_by_the_audit(folder):
     scene = Scene(folder)
     scene.service.admin("PATCH", f"/v1/users/{BOB}", {"upn": "robert@example.org"}).expect(200)
