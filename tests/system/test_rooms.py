@@ -4,6 +4,8 @@ the rooms begin, end, and begin again."""
 
 from harness import *
 
+import re
+
 import ctypes
 
 ANN = "ann@example.org"
@@ -68,8 +70,15 @@ def busy_openers(service, folder):
 
 # ---- libraries ----
 
+def without_a_sanitizer():
+    """Its library is linked into everything, and it maps more memory than any limit allows."""
+    if re.search(rb"lib[a-z]+san\.so", run("ldd", BUILD / "pfxd-opener").stdout):
+        raise Skip("a sanitizer is linked into these programs")
+
+
 @test
 def no_program_is_linked_with_what_it_must_not_be_able_to_do(folder):
+    without_a_sanitizer()
     for name, forbidden in FORBIDDEN.items():
         has = linked(f"pfxd-{name}")
         bad = [library for library in has if library.startswith(forbidden)]
@@ -98,6 +107,7 @@ def no_room_has_loaded_what_it_must_not_be_able_to_do(folder):
 
 @test
 def an_opener_at_work_has_libcrypto_with_its_legacy_module_and_libc_alone(folder):
+    without_a_sanitizer()
     need_root()
     # Work enough to look at it: some seconds of derivation, within what one PFX may cost.
     service = Service(folder, config="[opener]\nmax_work = 20000000\n")
@@ -146,6 +156,7 @@ def every_room_is_a_process_without_core_dumps_and_without_new_privileges(folder
 
 @test
 def openers_are_limited_in_all_that_they_could_take(folder):
+    without_a_sanitizer()
     service = Service(folder)
     for pid in busy_openers(service, folder):
         limits = {name: hard for name, (_, hard) in limits_of(pid).items()}
