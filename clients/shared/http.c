@@ -179,9 +179,10 @@ static int explain(struct http *http, CURLcode rc, const char *url)
 		return trouble(EXIT_REFUSED, "%s sent an answer larger than %d MiB", url,
 			       HTTP_ANSWER_MAX_BYTES / (1024 * 1024));
 	default:
-		if (rc == CURLE_SSL_CONNECT_ERROR && strstr(why, "wrong version number"))
-			return trouble(EXIT_LATER, "can not reach %s: what answers there does not speak TLS; is this "
-				       "an https port?", url);
+		/* What answers without TLS is told as such, or just as a connection that was closed. */
+		if (rc == CURLE_SSL_CONNECT_ERROR)
+			return trouble(EXIT_LATER, "can not reach %s: no TLS connection came about (%s); is this an https "
+				       "port?", url, why);
 		return trouble(EXIT_LATER, "can not reach %s: %s; is it running there? try again later", url, why);
 	}
 }
