@@ -195,7 +195,8 @@ static void add_block(uint8_t *i_secret, size_t len, const uint8_t *b_secret, si
 void kdf_pkcs12(const struct hash *h, struct view bmp_secret, struct view salt, enum kdf_id id, uint64_t iterations,
 		uint8_t *ret, size_t len)
 {
-	uint8_t d[BLOCK_MAX_BYTES], b_secret[BLOCK_MAX_BYTES], a_secret[HASH_MAX_BYTES] = { 0 }, i_secret[I_MAX_BYTES];
+	uint8_t d[BLOCK_MAX_BYTES], b_secret[BLOCK_MAX_BYTES] = { 0 }, a_secret[HASH_MAX_BYTES] = { 0 };
+	uint8_t i_secret[I_MAX_BYTES] = { 0 };
 	struct state s;
 	memset(d, (int)id, sizeof d);
 	size_t i_len = repeat(i_secret, salt, h->block);
