@@ -38,8 +38,8 @@ enum {
 	CHOICE(keeper, deliver_signing,            "newest", "newest|none",      "Which of the identities that only sign are delivered.") \
 	NUMBER(keeper, min_free_mib,               64, 0, 1048576,               "Below this much free disk the service is not ready for imports.") \
 	NUMBER(keeper, health_seconds,             5, 1, 3600,                   "How often the health checks run.") \
-	TEXT(keeper,   device_front_user,          "",                           "The user that may connect to the devices' socket; empty: the keeper's own.") \
-	TEXT(keeper,   admin_front_user,           "",                           "The user that may connect to the administrators' socket; empty: the keeper's own.") \
+	TEXT(keeper,   device_front_user,          "pfxd-device",                "The user that may connect to the devices' socket; empty: the keeper's own.") \
+	TEXT(keeper,   admin_front_user,           "pfxd-admin",                 "The user that may connect to the administrators' socket; empty: the keeper's own.") \
 	NUMBER(opener, pfx_openers,                2, 1, 64,                     "PFX files that are opened at a time.") \
 	NUMBER(opener, csr_openers,                1, 1, 64,                     "Requests for certificates that are opened at a time.") \
 	NUMBER(opener, max_work,                   8000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \

@@ -170,7 +170,12 @@ static int write_service_configuration(const char *rooms)
 		 "keyring = keyring\n"
 		 "tls_certificate = tls/server.pem\n"
 		 "tls_key = tls/server.key\n"
-		 "runtime = run\n", rooms);
+		 "runtime = run\n"
+		 "\n"
+		 "[keeper]\n"
+		 "# All rooms run as one user here.\n"
+		 "device_front_user =\n"
+		 "admin_front_user =\n", rooms);
 	return write_file("pfxd.conf", text);
 }
 
