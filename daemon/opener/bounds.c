@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
-enum { EXIT_LIMIT = 75 };
+enum { EXIT_LIMIT = 75, NICE = 10 };
 
 /* For the handlers, which get no argument. */
 static int answer_fd = -1;
@@ -78,8 +78,8 @@ void bounds_lock_in(int fd, unsigned life_cpu_seconds)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	set_limit(RLIMIT_AS, MEMORY_MAX_BYTES, "RLIMIT_AS"); /* sanitizers take terabytes of addresses */
 #endif
-	/* Already as low as it goes is fine. */
-	if (setpriority(PRIO_PROCESS, 0, 10) < 0)
+	/* Its unit may have seen to that, and taken the call away. */
+	if (getpriority(PRIO_PROCESS, 0) < NICE && setpriority(PRIO_PROCESS, 0, NICE) < 0)
 		perror("pfxd-opener: nice");
 }
 
