@@ -47,6 +47,50 @@ static int make_folder(const char *path)
 	return 0;
 }
 
+/* ---- what pfxd.conf says ---- */
+
+/* The value of a key in the folder's pfxd.conf: "" where the file does not say, otherwise where there is no file yet.
+ * Whether the file is right is the rooms' to tell, and this program is linked with no reader of it. */
+static void configured(const char *key, const char *otherwise, char ret[static PATH_MAX])
+{
+	char line[PATH_MAX + 64];
+	OPEN_FILE f = fopen("pfxd.conf", "re");
+	snprintf(ret, PATH_MAX, "%s", f ? "" : otherwise);
+	while (f && fgets(line, sizeof line, f)) {
+		int at = 0;
+		char name[64], sign[2];
+		if (sscanf(line, " %63[a-z_] %1[=:] %n", name, sign, &at) != 2 || at == 0 || strcmp(name, key) != 0)
+			continue;
+		char *value = line + at, *comment = strstr(line, " ;");
+		value[strcspn(value, "\r\n")] = '\0';
+		if (comment)
+			*comment = '\0';
+		for (size_t len = strlen(value); len > 0 && strchr(" \t", value[len - 1]); len--)
+			value[len - 1] = '\0';
+		snprintf(ret, PATH_MAX, "%.*s", PATH_MAX - 1, value);
+	}
+}
+
+static void database_path(char ret[static PATH_MAX])
+{
+	configured("database", "pfxd.db", ret);
+}
+
+/* In the folder, unless the file says otherwise: a container's comes from outside of the volume that the folder is on. */
+static void keyring_path(char ret[static PATH_MAX])
+{
+	configured("keyring", "keyring", ret);
+	if (!ret[0])
+		snprintf(ret, PATH_MAX, "keyring");
+}
+
+static bool keyring_exists(void)
+{
+	char path[PATH_MAX];
+	keyring_path(path);
+	return exists(path);
+}
+
 /* ---- whether it is a folder to work in ---- */
 
 /* Who may write in the folder may put another keyring, another token or another socket there. */
@@ -85,7 +129,7 @@ static bool is_own(const char *name)
 /* A folder without a keyring is about to be filled: it may be a home folder, given by mistake. */
 static int check_content(const char *dir)
 {
-	if (exists("keyring"))
+	if (keyring_exists())
 		return 0;
 	FOLDER d = opendir(".");
 	if (!d)
@@ -127,10 +171,15 @@ static int take_lock(const char *dir)
 /* Has pfxctl make keyring, certificates and the first token. */
 static int make_secrets(const char *programs)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], keyring[PATH_MAX];
 	const char *const arguments[] = { "pfxctl", "dev-init", ".", NULL };
 	const struct spawn s = { .program = program, .arguments = arguments };
 	int status;
+	keyring_path(keyring);
+	if (strcmp(keyring, "keyring") != 0)
+		return fail(FAULT_CONFLICT, "the keyring is not where pfxd.conf says, %.200s: bring it there; to make a "
+			    "new one: pfxctl dev-init", keyring);
+	unlink(begun); /* of a keyring that was taken away: this is another beginning */
 	snprintf(program, sizeof program, "%s/pfxctl", programs);
 	pid_t pid = spawn(&s);
 	if (pid < 0)
@@ -195,28 +244,6 @@ static int write_client_configuration(const struct ports *ports)
 
 /* ---- the database, which only the keeper opens ---- */
 
-/* Where pfxd.conf says that the database is; "" where it does not say. Whether the file is right is the rooms' to tell,
- * and this program is linked with no reader of it. */
-static void database_path(char ret[static PATH_MAX])
-{
-	char line[PATH_MAX + 64];
-	OPEN_FILE f = fopen("pfxd.conf", "re");
-	snprintf(ret, PATH_MAX, "%s", f ? "" : "pfxd.db");
-	while (f && fgets(line, sizeof line, f)) {
-		int at = 0;
-		char sign[2];
-		if (sscanf(line, " database %1[=:] %n", sign, &at) != 1 || at == 0)
-			continue;
-		char *value = line + at, *comment = strstr(line, " ;");
-		value[strcspn(value, "\r\n")] = '\0';
-		if (comment)
-			*comment = '\0';
-		for (size_t len = strlen(value); len > 0 && strchr(" \t", value[len - 1]); len--)
-			value[len - 1] = '\0';
-		snprintf(ret, PATH_MAX, "%.*s", PATH_MAX - 1, value);
-	}
-}
-
 /* A database that is gone is never replaced without a word: a wrong path and a disk that is not mounted look the same,
  * and an empty service that says "ready" would be believed. */
 static int check_database(const struct dev *d)
@@ -224,13 +251,13 @@ static int check_database(const struct dev *d)
 	char path[PATH_MAX];
 	database_path(path);
 	bool there = exists(path);
-	if (there && !exists("keyring"))
+	if (there && !keyring_exists())
 		return fail(FAULT_CONFLICT, "%s holds a database but no keyring, so nothing in it can be opened: "
 			    "bring the keyring back, or begin with another folder", d->dir);
 	if (there && d->empty)
 		return fail(FAULT_CONFLICT, "--empty is for a folder whose database is gone, and %s has its database "
 			    "%.200s: start without --empty", d->dir, path);
-	if (there || !path[0] || d->empty || !exists("keyring") || !exists(begun))
+	if (there || !path[0] || d->empty || !keyring_exists() || !exists(begun))
 		return 0;
 	return fail(FAULT_CONFLICT, "%s has been in use, and its database %.200s is gone: bring it back, or correct "
 		    "[paths] database in pfxd.conf; to begin an empty one on purpose, add --empty", d->dir, path);
@@ -249,10 +276,8 @@ int dev_begun(void)
 static int fill(const struct dev *d)
 {
 	int rc = check_database(d);
-	if (rc == 0 && !exists("keyring")) {
-		unlink(begun); /* of a keyring that was taken away: this is another beginning */
+	if (rc == 0 && !keyring_exists())
 		rc = make_secrets(d->programs);
-	}
 	if (rc == 0)
 		rc = write_service_configuration(d->rooms);
 	if (rc == 0)

@@ -11,6 +11,7 @@
 #include "text.h"
 #include "version.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <libgen.h>
@@ -47,20 +48,34 @@ struct launcher {
 
 /* ---- the command line ---- */
 
+static const char loopback[] = "127.0.0.1";
+
 static void usage(void)
 {
 	printf("pfxd: starts the service in one folder, without systemd\n\n"
-	       "usage: pfxd --dev DIR [--base-port N] [--empty]\n"
-	       "  --dev DIR       work in DIR, which is made on first use\n"
-	       "  --base-port N   devices at N, administrators at N+1, health at N+2 (default %d)\n"
-	       "  --empty         where the database of DIR is gone, begin an empty one\n"
-	       "  --version       print the version and end\n"
-	       "  -h, --help      print this and end\n\n"
-	       "It listens on 127.0.0.1, prints one line when all of it answers, and ends on SIGTERM or Ctrl-C.\n"
+	       "usage: pfxd --dev DIR [--base-port N] [--listen ADDRESS] [--empty]\n"
+	       "  --dev DIR         work in DIR, which is made on first use\n"
+	       "  --base-port N     devices at N, administrators at N+1, health at N+2 (default %d)\n"
+	       "  --listen ADDRESS  for devices and administrators (default %s); health is asked\n"
+	       "                    without TLS, and stays at %s\n"
+	       "  --empty           where the database of DIR is gone, begin an empty one\n"
+	       "  --version         print the version and end\n"
+	       "  -h, --help        print this and end\n\n"
+	       "It prints one line when all of it answers, and ends on SIGTERM or Ctrl-C.\n"
 	       "DIR then holds ca.pem for --cacert, admin.token with the first token, and pfxctl.conf.\n\n"
 	       "It ends with 0 when it was asked to end, with 1 when it can not start (it says why on standard\n"
 	       "error), and with 2 for a command line that is wrong.\n",
-	       BASE_PORT_DEFAULT);
+	       BASE_PORT_DEFAULT, loopback, loopback);
+}
+
+static bool set_address(struct dev *dev, const char *text)
+{
+	uint8_t binary[sizeof(struct in6_addr)];
+	dev->address = text;
+	if (inet_pton(AF_INET, text, binary) == 1 || inet_pton(AF_INET6, text, binary) == 1)
+		return true;
+	fprintf(stderr, "pfxd: --listen must be an IPv4 or IPv6 address, as 0.0.0.0 or ::\n");
+	return false;
 }
 
 static bool set_ports(struct ports *ports, const char *text)
@@ -81,7 +96,7 @@ static int check_options(const struct dev *dev, bool all_read)
 	if (dev->dir && !*dev->dir)
 		fprintf(stderr, "pfxd: --dev needs the name of a folder, and was given an empty one\n");
 	else
-		fprintf(stderr, "pfxd: usage: pfxd --dev DIR [--base-port N] [--empty]; try --help\n");
+		fprintf(stderr, "pfxd: usage: pfxd --dev DIR [--base-port N] [--listen ADDRESS] [--empty]; try --help\n");
 	return 2 + 1;
 }
 
@@ -91,17 +106,23 @@ static int read_options(int argc, char **argv, struct dev *ret)
 	static const struct option options[] = {
 		{ "dev", required_argument, NULL, 'd' },
 		{ "base-port", required_argument, NULL, 'p' },
+		{ "listen", required_argument, NULL, 'l' },
 		{ "empty", no_argument, NULL, 'e' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	ret->address = loopback;
 	ret->ports = (struct ports){ BASE_PORT_DEFAULT, BASE_PORT_DEFAULT + 1, BASE_PORT_DEFAULT + 2 };
 	for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
 		switch (option) {
 		case 'd': ret->dir = optarg; break;
 		case 'p':
 			if (!set_ports(&ret->ports, optarg))
+				return 2 + 1;
+			break;
+		case 'l':
+			if (!set_address(ret, optarg))
 				return 2 + 1;
 			break;
 		case 'e': ret->empty = true; break;
@@ -134,8 +155,9 @@ static int open_sockets(struct launcher *l)
 {
 	struct rooms *r = &l->rooms;
 	const struct ports *p = &l->dev.ports;
-	const struct { int *fd, port; } ports[] = {
-		{ &r->device, p->device }, { &r->admin, p->admin }, { &r->health, p->health },
+	const struct { int *fd; const char *address; int port; } ports[] = {
+		{ &r->device, l->dev.address, p->device }, { &r->admin, l->dev.address, p->admin },
+		{ &r->health, loopback, p->health },
 	};
 	const struct { int *fd; const char *path; } paths[] = {
 		{ &r->keeper_device, "run/keeper-device.sock" }, { &r->keeper_admin, "run/keeper-admin.sock" },
@@ -143,7 +165,7 @@ static int open_sockets(struct launcher *l)
 		{ &r->gate[OPENER_CSR].socket, "run/opener-csr.sock" },
 	};
 	for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
-		if ((*ports[i].fd = listen_on_port(ports[i].port)) < 0)
+		if ((*ports[i].fd = listen_on_port(ports[i].address, ports[i].port)) < 0)
 			return *ports[i].fd;
 	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
 		if ((*paths[i].fd = listen_on_path(paths[i].path)) < 0)
@@ -207,8 +229,12 @@ static bool all_ready(const struct rooms *r)
 static void tell(const struct launcher *l, const char *how)
 {
 	const struct ports *p = &l->dev.ports;
-	printf("pfxd: %s: devices https://localhost:%d, administrators https://localhost:%d, "
-	       "health http://127.0.0.1:%d (%s)\n", how, p->device, p->admin, p->health, l->dir);
+	const char *host = l->dev.address;
+	const char *open = strchr(host, ':') ? "[" : "", *close = *open ? "]" : "";
+	if (strcmp(host, loopback) == 0)
+		host = "localhost";
+	printf("pfxd: %s: devices https://%s%s%s:%d, administrators https://%s%s%s:%d, health http://%s:%d (%s)\n", how,
+	       open, host, close, p->device, open, host, close, p->admin, loopback, p->health, l->dir);
 	fflush(stdout);
 }
 

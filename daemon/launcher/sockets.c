@@ -1,12 +1,11 @@
-/* Makes listening sockets. Launcher. It listens on the loopback address alone. */
+/* Makes listening sockets. Launcher. It listens where it is told, and looks up no names. */
 #include "sockets.h"
 
 #include "fault.h"
 #include "frame.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,10 +23,10 @@ static int new_socket(int domain, int type)
 }
 
 /* After a SIGKILL the fronts of the launcher before this one take a moment to be gone, and hold the port until then. */
-static bool bind_patiently(int fd, const struct sockaddr_in *address)
+static bool bind_patiently(int fd, const struct addrinfo *where)
 {
 	for (int try = 0; try < BIND_TRIES; try++) {
-		if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 && listen(fd, BACKLOG) == 0)
+		if (bind(fd, where->ai_addr, where->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
 			return true;
 		if (errno != EADDRINUSE)
 			return false;
@@ -37,19 +36,29 @@ static bool bind_patiently(int fd, const struct sockaddr_in *address)
 	return false;
 }
 
-int listen_on_port(int port)
+static void free_addresses(struct addrinfo **found)
+{
+	if (*found)
+		freeaddrinfo(*found);
+}
+
+int listen_on_port(const char *address, int port)
 {
 	const int on = 1;
-	const struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	FD fd = new_socket(AF_INET, SOCK_STREAM);
+	const struct addrinfo wanted = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+	__attribute__((cleanup(free_addresses))) struct addrinfo *found = NULL;
+	char number[16];
+	snprintf(number, sizeof number, "%d", port);
+	int rc = getaddrinfo(address, number, &wanted, &found);
+	if (rc != 0)
+		return fail(FAULT_UNAVAILABLE, "can not listen on %s: %s", address, gai_strerror(rc));
+	FD fd = new_socket(found->ai_family, SOCK_STREAM);
 	if (fd < 0)
 		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (!bind_patiently(fd, &address))
-		return fail(FAULT_UNAVAILABLE, "can not listen on 127.0.0.1 port %d: %s; choose others with "
-			    "--base-port", port, strerror(errno));
+	if (!bind_patiently(fd, found))
+		return fail(FAULT_UNAVAILABLE, "can not listen on %s port %d: %s; choose others with "
+			    "--base-port", address, port, strerror(errno));
 	int ret = fd;
 	fd = -1;
 	return ret;

@@ -79,6 +79,86 @@ def a_first_start_that_was_killed_before_there_was_a_database_is_made_good(folde
     assert (service.dir / "begun").exists()
 
 
+def reaches(host, port):
+    try:
+        socket.create_connection((host, port), 5).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+@test
+def it_listens_at_the_loopback_address_unless_told_otherwise_and_health_stays_there(folder):
+    service = Service(folder)
+    assert [reaches("127.0.0.1", service.base + i) for i in range(3)] == [True] * 3
+    assert [reaches("127.0.0.2", service.base + i) for i in range(3)] == [False] * 3
+    service.stop()
+    start(service, "--listen", "0.0.0.0")
+    assert [reaches("127.0.0.2", service.base + i) for i in range(3)] == [True, True, False]
+    service.stop()
+    start(service, "--listen", "127.0.0.2")
+    assert [reaches("127.0.0.1", service.base + i) for i in range(3)] == [False, False, True]
+
+
+@test
+def it_listens_at_an_ipv6_address(folder):
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+    except OSError:
+        raise Skip("there is no IPv6 here")
+    service = Service(folder, start=False)
+    start(service, "--listen", "::1")
+    assert not reaches("127.0.0.1", service.base)
+    context = service.context()
+    with context.wrap_socket(socket.create_connection(("::1", service.base + 1), 60), server_hostname="::1") as tls:
+        tls.sendall(b"GET /v1/users HTTP/1.1\r\nHost: localhost\r\n"
+                    b"Authorization: Bearer %s\r\n\r\n" % service.token.encode())
+        assert read_answer(tls).expect(200).json["users"] == []
+
+
+@test
+def an_address_that_is_none_or_of_nobody_here_is_refused(folder):
+    for word in ("", "localhost", "0.0.0.0:8443", "1.2.3", "256.0.0.1", "[::]"):
+        done = run(BUILD / "pfxd", "--dev", folder / "d", "--listen", word, ok=False)
+        assert done.returncode == 2 and b"--listen must be" in done.stderr, (word, done)
+        assert not (folder / "d").exists()
+    assert "can not listen on 192.0.2.1 port" in refused(folder / "d", "--listen", "192.0.2.1")
+
+
+@test
+def a_keyring_that_is_elsewhere_is_used_there_and_never_made(folder):
+    service = Service(folder, start=False)
+    run(BUILD / "pfxctl", "dev-init", folder)
+    keyring = folder / "keyring"
+    service.dir.mkdir(mode=0o700)
+    (service.dir / "pfxd.conf").write_text(
+        f"[paths]\ndatabase = pfxd.db\nkeyring={keyring}\nruntime = run\n"
+        "tls_certificate = ../tls/server.pem\ntls_key = ../tls/server.key\n"
+        "[keeper]\ndevice_front_user =\nadmin_front_user =\n")
+    keyring.rename(folder / "away")
+    said = refused(service.dir)
+    assert f"the keyring is not where pfxd.conf says, {keyring}" in said and "pfxctl dev-init" in said, said
+    assert not (service.dir / "keyring").exists() and not (service.dir / "begun").exists()
+    (folder / "away").rename(keyring)
+    service.start()
+    for name in ("ca.pem", "admin.token"):
+        shutil.copy(folder / name, service.dir / name)
+    service.import_pfx("ann", Identity(folder, "ann", key="P-256").pfx(), "secret").expect(201)
+    assert not (service.dir / "keyring").exists()
+    service.stop()
+    # A secret that was not mounted is no new beginning: the note that there was a database stays.
+    keyring.rename(folder / "away")
+    assert "holds a database but no keyring" in refused(service.dir)
+    database = (service.dir / "pfxd.db").rename(folder / "pfxd.db")
+    assert "the keyring is not where" in refused(service.dir)
+    (folder / "away").rename(keyring)
+    assert "pfxd.db is gone" in refused(service.dir)
+    database.rename(service.dir / "pfxd.db")
+    service.start()
+    assert service.admin("GET", "/v1/users/ann/certificates").expect(200).json["certificates"]
+
+
 @test
 def a_folder_in_which_everybody_may_write_is_refused(folder):
     everybodys = folder / "everybodys"
