@@ -7,6 +7,7 @@ Q        = $(if $(filter 0,$(V)),@)
 CC      ?= gcc
 PREFIX  ?= /usr
 LIBEXEC  = $(PREFIX)/lib/pfxd
+VERSION := $(shell sed -n 's/.*PFXD_VERSION "\(.*\)"/\1/p' common/version.h)
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
            -Wformat=2 -Wundef -Werror
@@ -30,9 +31,13 @@ objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 COMMON_OBJECTS = $(filter-out %/wipe_free.o,$(call objects,$(call sources,common)))
 COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 
+MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
+COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
+
 .PHONY: all help install-build demo check unit asan tsan analyze install clean
 .SECONDARY:
-all: $(PROGRAMS:%=$(BUILD)/%)
+.DELETE_ON_ERROR:
+all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
 
 help:
 	@echo 'make              build the programs into $(BUILD)/'
@@ -76,6 +81,24 @@ $(eval $(call program,pfxd,daemon/launcher,launcher))
 $(eval $(call program,pfxctl,clients/pfxctl,pfxctl,$(KEYRING_OBJECTS) $(CLIENT_OBJECTS)))
 $(eval $(call program,pfx-device,clients/device,device,$(CLIENT_OBJECTS)))
 
+# ---- manuals, and what a shell completes: from the tables of the programs ----
+
+$(BUILD)/man/%.1: $(BUILD)/%
+	@mkdir -p $(@D)
+	@$< --manual > $@
+
+$(BUILD)/man/%.8: docs/man/%.8 common/version.h
+	@mkdir -p $(@D)
+	@sed 's/@VERSION@/$(VERSION)/' $< > $@
+
+$(BUILD)/man/pfxd.conf.5: docs/man/pfxd.conf.5 $(BUILD)/pfxd-keeper
+	@mkdir -p $(@D)
+	@$(BUILD)/pfxd-keeper --manual | sed 's/-/\\-/g' > $(@D)/keys
+	@sed -e 's/@VERSION@/$(VERSION)/' -e '/@KEYS@/{' -e 'r $(@D)/keys' -e 'd' -e '}' $< > $@
+
+$(BUILD)/completion/%: $(BUILD)/%
+	@mkdir -p $(@D)
+	@$< --completion bash > $@
 
 # ---- tests ----
 
@@ -147,10 +170,13 @@ conf/pfxd.conf: $(BUILD)/pfxd-keeper
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd
-	install -d -m 700 $(DESTDIR)/etc/pfxd/tls
 	install -m 755 $(BUILD)/pfxctl $(BUILD)/pfx-device $(BUILD)/pfxd $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/pfxd-front $(BUILD)/pfxd-keeper $(BUILD)/pfxd-opener $(DESTDIR)$(LIBEXEC)
 	[ -e $(DESTDIR)/etc/pfxd/pfxd.conf ] || install -m 644 conf/pfxd.conf $(DESTDIR)/etc/pfxd/pfxd.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(filter %.1,$(MANUALS))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MANUALS))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MANUALS))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(COMPLETIONS)
 
 clean:
 	rm -rf build build-asan build-tsan build-analyze build-clang

@@ -73,10 +73,10 @@ static const struct cli_program program = {
 		"    state.json                server, device id, what was taken last\n"
 		"    certificates/             what sync writes, unless --out says where\n"
 		"\nEXAMPLES\n"
-		"  pfx-device enroll --server https://pfx.example.org:8443 --ca ca.pem --token-file anna.token\n"
-		"  pfx-device sync\n"
-		"  pfx-device sync --format pem --out ~/.certs\n"
-		"  pfx-device sync --if-due          # every few minutes, from a timer\n"
+		"    pfx-device enroll --server https://pfx.example.org:8443 --ca ca.pem --token-file anna.token\n"
+		"    pfx-device sync\n"
+		"    pfx-device sync --format pem --out ~/.certs\n"
+		"    pfx-device sync --if-due          # every few minutes, from a timer\n"
 		"\nSEE ALSO\n"
 		"  pfxctl --help\n",
 };

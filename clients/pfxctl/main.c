@@ -144,11 +144,11 @@ static const struct cli_program program = {
 		"    device_server = https://pfx.example.org:8443   ; told to those who enrol devices\n"
 		"    health = http://127.0.0.1:8445                 ; for the command health\n"
 		"\nEXAMPLES\n"
-		"  pfxctl import anna@example.org 2019.pfx 2022.pfx --password-file pw.txt\n"
-		"  pfxctl import --list everyone.csv --json > result.json\n"
-		"  pfxctl enroll anna@example.org --name \"Anna's phone\" --platform ios --token-out anna.token\n"
-		"  pfxctl history anna@example.org --json | jq -r '.certificates[].thumbprint'\n"
-		"  pfxctl audit verify || echo \"look at this\"\n"
+		"    pfxctl import anna@example.org 2019.pfx 2022.pfx --password-file pw.txt\n"
+		"    pfxctl import --list everyone.csv --json > result.json\n"
+		"    pfxctl enroll anna@example.org --name \"Anna's phone\" --platform ios --token-out anna.token\n"
+		"    pfxctl history anna@example.org --json | jq -r '.certificates[].thumbprint'\n"
+		"    pfxctl audit verify || echo \"look at this\"\n"
 		"\nSEE ALSO\n"
 		"  pfx-device --help, pfxd --help, docs/openapi.yaml\n",
 };

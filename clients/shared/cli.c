@@ -1,6 +1,8 @@
 /* Reads the command line and prints the manual. Both clients. Knows no command: each program brings its tables. */
 #include "cli.h"
 
+#include "completion.h"
+#include "manual.h"
 #include "text.h"
 #include "trouble.h"
 #include "version.h"
@@ -11,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GETOPT_HELP = 1000, GETOPT_VERSION, HELP_COLUMN = 28 };
+enum { GETOPT_HELP = 1000, GETOPT_VERSION, GETOPT_MANUAL, GETOPT_COMPLETION, HELP_COLUMN = 28 };
+
+const struct cli_option cli_option_help = { "help", NULL, "print this manual, or that of the command" };
+const struct cli_option cli_option_version = { "version", NULL, "print the version" };
 
 void cli_say(const struct cli *cli, const char *format, ...)
 {
@@ -58,7 +63,7 @@ static void print_options(const struct cli_program *program, uint64_t set)
 			print_option(&program->options[i]);
 }
 
-static uint64_t options_of(const struct cli_program *program, const struct cli_command *command)
+uint64_t cli_options_of(const struct cli_program *program, const struct cli_command *command)
 {
 	return command->options | (command->options & CLI_ALONE ? 0 : program->everywhere);
 }
@@ -66,8 +71,8 @@ static uint64_t options_of(const struct cli_program *program, const struct cli_c
 static void print_common_options(const struct cli_program *program, uint64_t set)
 {
 	print_options(program, set);
-	print_option(&(struct cli_option){ "help", NULL, "print this manual, or that of the command" });
-	print_option(&(struct cli_option){ "version", NULL, "print the version" });
+	print_option(&cli_option_help);
+	print_option(&cli_option_version);
 }
 
 static void print_synopsis(const struct cli_command *command)
@@ -97,7 +102,7 @@ static void print_command_manual(const struct cli_program *program, const struct
 		print_options(program, command->options);
 	}
 	printf("\nOPTIONS OF EVERY COMMAND\n");
-	print_common_options(program, options_of(program, command) & ~command->options);
+	print_common_options(program, cli_options_of(program, command) & ~command->options);
 	printf("\n%s", exit_status_help);
 }
 
@@ -174,7 +179,7 @@ static int check_use(const struct cli *cli)
 	const struct cli_command *command = cli->command;
 	const struct cli_program *program = cli->program;
 	for (size_t i = 0; i < program->option_count; i++)
-		if (cli->value[i] && !(options_of(program, command) & CLI_BIT(i)))
+		if (cli->value[i] && !(cli_options_of(program, command) & CLI_BIT(i)))
 			return trouble(EXIT_USAGE, "%s does not take --%s; see %s %s --help", command->name,
 				       program->options[i].name, program->name, command->name);
 	if (cli->argc < command->least)
@@ -191,7 +196,8 @@ static int check_use(const struct cli *cli)
 }
 
 struct asked {
-	bool help, version;
+	bool help, version, manual;
+	const char *completion; /* for which shell */
 };
 
 static int take_option(struct cli *cli, struct asked *asked, int option, char **argv)
@@ -202,6 +208,9 @@ static int take_option(struct cli *cli, struct asked *asked, int option, char **
 		return trouble(EXIT_USAGE, "%s needs a value; see --help", argv[optind - 1]);
 	asked->help |= option == GETOPT_HELP;
 	asked->version |= option == GETOPT_VERSION;
+	asked->manual |= option == GETOPT_MANUAL;
+	if (option == GETOPT_COMPLETION)
+		asked->completion = optarg;
 	if (option < 1 || (size_t)option > cli->program->option_count)
 		return EXIT_DONE;
 	if (cli->value[option - 1])
@@ -212,7 +221,7 @@ static int take_option(struct cli *cli, struct asked *asked, int option, char **
 
 static int read_options(struct cli *cli, struct asked *asked, int argc, char **argv)
 {
-	struct option options[CLI_OPTIONS_MAX + 3] = { 0 };
+	struct option options[CLI_OPTIONS_MAX + 5] = { 0 };
 	size_t n = cli->program->option_count;
 	for (size_t i = 0; i < n; i++) {
 		const struct cli_option *option = &cli->program->options[i];
@@ -221,6 +230,8 @@ static int read_options(struct cli *cli, struct asked *asked, int argc, char **a
 	}
 	options[n] = (struct option){ "help", no_argument, NULL, GETOPT_HELP };
 	options[n + 1] = (struct option){ "version", no_argument, NULL, GETOPT_VERSION };
+	options[n + 2] = (struct option){ "manual", no_argument, NULL, GETOPT_MANUAL };
+	options[n + 3] = (struct option){ "completion", required_argument, NULL, GETOPT_COMPLETION };
 	opterr = 0;
 	for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
 		int rc = take_option(cli, asked, option, argv);
@@ -232,20 +243,29 @@ static int read_options(struct cli *cli, struct asked *asked, int argc, char **a
 	return EXIT_DONE;
 }
 
+/* What is asked of the program, and of no command. False where nothing is. */
+static bool answer_alone(const struct cli *cli, const struct asked *asked, int *ret_rc)
+{
+	*ret_rc = EXIT_DONE;
+	if (asked->version)
+		printf("%s %s\n", cli->program->name, PFXD_VERSION);
+	else if (asked->manual)
+		manual_print(cli->program);
+	else if (asked->completion)
+		*ret_rc = completion_print(cli->program, asked->completion);
+	else if (asked->help && cli->argc == 0)
+		print_program_manual(cli->program);
+	else
+		return false;
+	return true;
+}
+
 static int read_and_run(struct cli *cli, int argc, char **argv)
 {
 	struct asked asked = { 0 };
 	int rc = read_options(cli, &asked, argc, argv);
-	if (rc)
+	if (rc || answer_alone(cli, &asked, &rc))
 		return rc;
-	if (asked.version) {
-		printf("%s %s\n", cli->program->name, PFXD_VERSION);
-		return EXIT_DONE;
-	}
-	if (asked.help && cli->argc == 0) {
-		print_program_manual(cli->program);
-		return EXIT_DONE;
-	}
 	rc = find_command(cli);
 	if (!cli->command && asked.help && is_group(cli->program, cli->argv[0])) {
 		print_group_manual(cli->program, cli->argv[0]);

@@ -1,5 +1,6 @@
 /* The command line of a client: one table of options and one of commands, from which come the parser, its error
- * messages, and the manual that --help prints. Options may stand before or after the command. */
+ * messages, the manual that --help prints, and what a package is made with: --manual prints a manual page, and
+ * --completion bash what bash is to read. Options may stand before or after the command. */
 #ifndef PFXD_CLIENTS_CLI_H
 #define PFXD_CLIENTS_CLI_H
 
@@ -53,6 +54,10 @@ int cli_main(const struct cli_program *program, int argc, char **argv);
 
 /* Writes text, disarmed and with "NAME: " before it, on standard error. */
 void cli_say(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The options that every program has besides those of its table; and all that a command takes of its table, as bits. */
+extern const struct cli_option cli_option_help, cli_option_version;
+uint64_t cli_options_of(const struct cli_program *program, const struct cli_command *command);
 
 /* The value of an option as a number from least to most, or fallback where it is not given. EXIT_USAGE. */
 int cli_number(const struct cli *cli, unsigned option, uint64_t least, uint64_t most, uint64_t fallback, uint64_t *ret);

@@ -19,12 +19,12 @@ static const char *const usual_codes[] = {
 
 const char exit_status_help[] =
 	"EXIT STATUS\n"
-	"  0  done\n"
-	"  1  the server refused, or what it sent can not be used\n"
-	"  2  the command line or the configuration is wrong\n"
-	"  3  the server can not be reached, or can not do it now: try again later\n"
-	"  4  a file or folder on this machine can not be read or written\n"
-	"  5  partly done: some of several failed, and each was named\n";
+	"    0  done\n"
+	"    1  the server refused, or what it sent can not be used\n"
+	"    2  the command line or the configuration is wrong\n"
+	"    3  the server can not be reached, or can not do it now: try again later\n"
+	"    4  a file or folder on this machine can not be read or written\n"
+	"    5  partly done: some of several failed, and each was named\n";
 
 __attribute__((format(printf, 3, 0)))
 static void record(enum exit_status how, const char *word, const char *format, va_list args)

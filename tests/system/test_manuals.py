@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""The manual pages and what bash completes: both are made from the programs, and say what these do."""
+
+import re
+
+from harness import *
+
+PAGES = ("pfxctl.1", "pfx-device.1", "pfxd.conf.5", "pfxd.8", "pfxd-front.8", "pfxd-keeper.8", "pfxd-opener.8")
+
+
+def shown(page, *options):
+    """A page as man shows it, and what the formatter warns of."""
+    if not shutil.which("man"):
+        raise Skip("there is no man")
+    done = run("man", "--warnings", *options, "-l", BUILD / "man" / page,
+               env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""})
+    return re.sub(r"\x1b\[[0-9;]*m|.\x08", "", done.stdout.decode()), done.stderr.decode()
+
+
+def options_in(text, indent=2):
+    """The options that a manual lists: lines that begin with one."""
+    lines = re.findall(rf"^ {{{indent}}}(-.*)", text, re.M)
+    return {option for line in lines for option in re.findall(r"(?:^|, )(--[a-z-]+)", line)}
+
+
+@test
+def every_program_has_a_page_and_the_formatter_warns_of_nothing(folder):
+    for page in PAGES:
+        text, warnings = shown(page, "--no-justification")
+        assert not warnings, (page, warnings)
+        name = page.rsplit(".", 1)[0]
+        assert re.search(rf"^NAME\n +{re.escape(name)} - \w", text, re.M), text[:300]
+        assert "@" not in text.replace("example.org", "").replace("anna@", ""), page
+
+
+@test
+def a_page_names_every_option_that_help_names_and_no_other(folder):
+    for name in ("pfxd", "pfxd-front", "pfxd-keeper", "pfxd-opener"):
+        told = options_in(run(BUILD / name, "--help").stdout.decode())
+        written = options_in(shown(f"{name}.8")[0], 7)
+        assert told == written and len(told) > 2, (name, told ^ written)
+
+
+@test
+def the_clients_pages_hold_all_that_their_help_says(folder):
+    for name in ("pfxctl", "pfx-device"):
+        page = re.sub(r"\s+", " ", shown(f"{name}.1", "--no-hyphenation", "--no-justification")[0]).lower()
+        manual = run(BUILD / name, "--help").stdout.decode()
+        commands = re.findall(r"^  (\S.*)\n      \S", manual.split("COMMANDS\n")[1].split("OPTIONS OF")[0], re.M)
+        assert len(commands) > 3
+        for synopsis in commands:
+            words = [word for word in synopsis.split() if word.islower()]
+            manual += run(BUILD / name, *words, "--help").stdout.decode()
+        for line in manual.splitlines():
+            sentence = re.sub(r"\s+", " ", line).strip().lower()
+            if line.startswith(" ") and "--help" not in line and not re.match(rf"{name}\b", sentence):
+                for part in re.split(r"  +", line.strip()):  # an option and its text
+                    assert re.sub(r"\s+", " ", part).lower() in page, (name, part)
+
+
+@test
+def the_configurations_page_has_every_key(folder):
+    text = shown("pfxd.conf.5")[0]
+    keys = re.findall(r"^#(\w+) =", run(BUILD / "pfxd-keeper", "--sample").stdout.decode(), re.M)
+    assert len(keys) > 20
+    for key in keys:
+        assert re.search(rf"^ +\[\w+\] {key}$", text, re.M), key
+
+
+def completed(program, line, folder):
+    """What a real bash offers at the end of line."""
+    words = [""] if not line else re.findall(r"=|[^\s=]+", line) + ([""] if line.endswith(" ") else [])
+    script = f"""
+        source {BUILD}/completion/{program}
+        [ "$(complete -p {program})" = "complete -F _{program} {program}" ] || exit 1
+        compopt() {{ :; }}  # is for bash itself, while it completes
+        COMP_LINE=$1; COMP_POINT=${{#1}}; shift
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _{program} {program} "${{@: -1}}" "${{@: -2:1}}"
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = run("bash", "--norc", "-eu", "-c", script, "bash", line, *words, cwd=folder)
+    return set(done.stdout.decode().split("\n")) - {""}
+
+
+@test
+def bash_completes_commands_options_and_files(folder):
+    (folder / "old mail.pfx").touch()
+    (folder / "certs").mkdir()
+    files = {"old mail.pfx", "certs"}
+    for line, expected in (
+            ("pfxctl im", {"import"}),
+            ("pfxctl token ", {"add", "list", "revoke"}),
+            ("pfxctl --json audit v", {"verify"}),
+            ("pfxctl import ann --pass", {"--password-file", "--password-fd"}),
+            ("pfxctl token add x --ro", {"--role"}),
+            ("pfxctl history ann --ro", set()),
+            ("pfxctl import ann ", files),
+            ("pfxctl import ann o", {"old mail.pfx"}),
+            ("pfxctl import ann --password-file ", files),
+            ("pfxctl import ann --password-file=o", {"old mail.pfx"}),
+            ("pfxctl import ann --password-file=", files),
+            ("pfxctl --dev ", {"certs"}),
+            ("pfxctl --server ", set()),
+            ("pfxctl history ", set()),
+            ("pfxctl dev-init --", {"--help", "--version"}),
+            ("pfxctl --v", {"--version"}),
+            ("pfx-device s", {"sync", "status"}),
+            ("pfx-device sync --out ", {"certs"}),
+            ("pfx-device sync --i", {"--if-due"}),
+            ("pfx-device enroll --ca c", {"certs"})):
+        got = completed(line.split()[0], line, folder)
+        assert got == expected, (line, got)
+
+
+@test
+def bash_offers_every_command_and_each_its_options(folder):
+    for name in ("pfxctl", "pfx-device"):
+        manual = run(BUILD / name, "--help").stdout.decode().split("COMMANDS\n")[1].split("OPTIONS OF")[0]
+        commands = [line.split() for line in manual.splitlines() if re.match(r"  \S", line)]
+        commands = [[word for word in words if word.islower()] for words in commands]
+        assert completed(name, f"{name} ", folder) == {words[0] for words in commands}, name
+        for words in commands:
+            told = options_in(run(BUILD / name, *words, "--help").stdout.decode())
+            offered = completed(name, " ".join([name, *words, "--"]), folder)
+            assert told == offered and len(told) > 1, (words, told ^ offered)
+
+
+@test
+def a_shell_without_a_completion_is_refused(folder):
+    done = run(BUILD / "pfxctl", "--completion", "tcsh", ok=False)
+    assert done.returncode == 2 and b"bash alone" in done.stderr and not done.stdout, done
+
+
+if __name__ == "__main__":
+    main()
