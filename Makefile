@@ -7,6 +7,7 @@ Q        = $(if $(filter 0,$(V)),@)
 CC      ?= gcc
 PREFIX  ?= /usr
 LIBEXEC  = $(PREFIX)/lib/pfxd
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 VERSION := $(shell sed -n 's/.*PFXD_VERSION "\(.*\)"/\1/p' common/version.h)
 
 WARN     = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
@@ -34,7 +35,7 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
 
-.PHONY: all help install-build demo check unit asan tsan analyze install clean
+.PHONY: all help install-build demo check unit asan tsan analyze install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
@@ -47,6 +48,7 @@ help:
 	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer'
 	@echo 'make analyze      gcc -fanalyzer, clang, cppcheck, clang-tidy'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
+	@echo 'make deb          install what is missing, and build $(BUILD)/pfxd_$(VERSION)_*.deb; VERSION= for another one'
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -93,7 +95,8 @@ $(BUILD)/man/%.8: docs/man/%.8 common/version.h
 
 $(BUILD)/man/pfxd.conf.5: docs/man/pfxd.conf.5 $(BUILD)/pfxd-keeper
 	@mkdir -p $(@D)
-	@$(BUILD)/pfxd-keeper --manual | sed 's/-/\\-/g' > $(@D)/keys
+	@$(BUILD)/pfxd-keeper --manual > $(@D)/keys
+	@sed -i 's/-/\\-/g' $(@D)/keys
 	@sed -e 's/@VERSION@/$(VERSION)/' -e '/@KEYS@/{' -e 'r $(@D)/keys' -e 'd' -e '}' $< > $@
 
 $(BUILD)/completion/%: $(BUILD)/%
@@ -135,7 +138,7 @@ demo:
 	@PFXD_BUILD=$(BUILD) tests/demo
 
 check:
-	@packaging/install build demo check
+	@packaging/install build demo check package
 	@$(MAKE) --no-print-directory all unit
 	@PFXD_BUILD=$(BUILD) tests/run
 
@@ -168,17 +171,27 @@ analyze:
 conf/pfxd.conf: $(BUILD)/pfxd-keeper
 	$(BUILD)/pfxd-keeper --sample > $@
 
+# The units name the programs in /usr: with another PREFIX they are of no use.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd $(DESTDIR)$(UNITDIR)/pfxd-.service.d
 	install -m 755 $(BUILD)/pfxctl $(BUILD)/pfx-device $(BUILD)/pfxd $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/pfxd-front $(BUILD)/pfxd-keeper $(BUILD)/pfxd-opener $(DESTDIR)$(LIBEXEC)
 	[ -e $(DESTDIR)/etc/pfxd/pfxd.conf ] || install -m 644 conf/pfxd.conf $(DESTDIR)/etc/pfxd/pfxd.conf
+	install -m 644 $(wildcard $(addprefix systemd/*.,target socket service timer)) $(DESTDIR)$(UNITDIR)
+	install -m 644 systemd/pfxd-.service.d/*.conf $(DESTDIR)$(UNITDIR)/pfxd-.service.d
+	install -D -m 644 systemd/pfxd.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/pfxd.conf
+	install -D -m 644 systemd/pfxd.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pfxd.conf
+	$(if $(wildcard systemd/*.catalog),install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog $(wildcard systemd/*.catalog))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(filter %.1,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(COMPLETIONS)
 
+deb:
+	@packaging/install build package
+	@packaging/deb $(VERSION) $(BUILD)
+
 clean:
 	rm -rf build build-asan build-tsan build-analyze build-clang
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -name '*.d' -print 2>/dev/null)
