@@ -31,5 +31,7 @@ void *ber_list_next(struct ber_list *list, const ASN1_ITEM *it);
 /* The dotted number of an object identifier, cut to what fits. */
 enum { OID_TEXT_MAX = 80 };
 const char *oid_text(const ASN1_OBJECT *oid, char ret[static OID_TEXT_MAX]);
+/* What to do about an algorithm that is not supported; ends its sentence. */
+#define EXPORT_AGAIN "export it again with AES-256 and SHA-256"
 
 #endif

@@ -279,7 +279,7 @@ static int nothing_whole(const struct answer *a)
 		return rc;
 	if (a->contents->key_count > 0)
 		return fail(FAULT_NO_CERTIFICATE, "the PFX holds no certificate of its private keys");
-	return fail(FAULT_NO_PRIVATE_KEY, "the PFX holds %zu certificates and no private key",
+	return fail(FAULT_NO_PRIVATE_KEY, "the PFX holds no private key (certificates: %zu): export it again with its key",
 		    a->contents->certificate_count);
 }
 

@@ -28,7 +28,7 @@ static const struct {
 static int unsupported(const char *what, const ASN1_OBJECT *object)
 {
 	char oid[OID_TEXT_MAX];
-	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s %s is not supported", what, oid_text(object, oid));
+	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s %s is not supported: " EXPORT_AGAIN, what, oid_text(object, oid));
 }
 
 static int read_pbes1(struct view parameters, struct pbe *ret)
