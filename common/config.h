@@ -42,7 +42,7 @@ enum {
 	TEXT(keeper,   admin_front_user,           "pfxd-admin",                 "The user that may connect to the administrators' socket; empty: the keeper's own.") \
 	NUMBER(opener, pfx_openers,                2, 1, 64,                     "PFX files that are opened at a time.") \
 	NUMBER(opener, csr_openers,                1, 1, 64,                     "Requests for certificates that are opened at a time.") \
-	NUMBER(opener, max_work,                   8000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \
+	NUMBER(opener, max_work,                   24000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \
 	NUMBER(opener, wait_seconds,               20, 1, 600,                   "How long a request may wait for a free opener, or for its answer.") \
 	NUMBER(log,    level,                      6, 3, 7,                      "As in syslog(3): 3 errors, 4 warnings, 6 one line a request, 7 everything.") \
 	NUMBER(log,    names,                      1, 0, 1,                      "0: log lines leave out people's names.")
