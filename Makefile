@@ -138,7 +138,7 @@ demo:
 	@PFXD_BUILD=$(BUILD) tests/demo
 
 check:
-	@packaging/install build demo check package
+	@packaging/install build demo check package makers
 	@$(MAKE) --no-print-directory all unit
 	@PFXD_BUILD=$(BUILD) tests/run
 
@@ -149,7 +149,7 @@ unit: $(UNIT_TESTS)
 asan: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1:halt_on_error=1:verify_asan_link_order=0
 asan: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
 asan:
-	@packaging/install build demo check
+	@packaging/install build demo check makers
 	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' OPT='-O1 -g' all unit
 	@PFXD_BUILD=build-asan tests/run
 
