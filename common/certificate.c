@@ -1,9 +1,10 @@
-/* Makes certificates. Keeper, for devices; pfxctl, for what `pfxd --dev` needs. Reads none. */
+/* Makes certificates. Keeper, for devices; pfxctl, for itself and for `pfxd --dev`. Of others it reads the times. */
 #include "certificate.h"
 
 #include "openssl_ptr.h"
 
 #include <openssl/rand.h>
+#include <time.h>
 
 enum { SERIAL_BYTES = 16 };
 
@@ -48,4 +49,20 @@ bool certificate_extend(X509 *x, X509 *issuer, int nid, const char *value)
 	bool done = extension && X509_add_ext(x, extension, -1) == 1;
 	X509_EXTENSION_free(extension);
 	return done;
+}
+
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+	struct tm tm;
+	return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+int64_t certificate_begins(const X509 *x)
+{
+	return seconds_of(X509_get0_notBefore(x));
+}
+
+int64_t certificate_ends(const X509 *x)
+{
+	return seconds_of(X509_get0_notAfter(x));
 }

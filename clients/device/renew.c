@@ -9,6 +9,7 @@
 
 #include "../shared/json_text.h"
 #include "../shared/trouble.h"
+#include "certificate.h"
 #include "encode.h"
 
 #include <openssl/err.h>

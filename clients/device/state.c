@@ -206,22 +206,6 @@ int state_adopt_pending(const struct state *state)
 	return rc ? rc : file_remove(request);
 }
 
-static int64_t seconds_of(const ASN1_TIME *time)
-{
-	struct tm tm;
-	return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
-int64_t certificate_begins(const X509 *certificate)
-{
-	return seconds_of(X509_get0_notBefore(certificate));
-}
-
-int64_t certificate_ends(const X509 *certificate)
-{
-	return seconds_of(X509_get0_notAfter(certificate));
-}
-
 /* ---- opening ---- */
 
 int state_open(const struct cli *cli, bool make, struct state *ret)

@@ -61,8 +61,4 @@ void credentials_done(struct credentials *credentials);
 /* Makes the pending key the device's own if device.crt is its certificate. */
 int state_adopt_pending(const struct state *state);
 
-/* When a certificate begins and ends, in seconds since 1970; 0 for a time that can not be read. */
-int64_t certificate_begins(const X509 *certificate);
-int64_t certificate_ends(const X509 *certificate);
-
 #endif

@@ -5,6 +5,7 @@
 
 #include "../shared/json_text.h"
 #include "../shared/trouble.h"
+#include "certificate.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,7 @@
 /* Answers ENROLL and RENEW: certifies a device's key. Keeper only. A token or a signature is checked before an opener
  * reads the request; the keeper itself never parses it. */
 #include "ca.h"
+#include "certificate.h"
 #include "devices.h"
 #include "encode.h"
 #include "fault.h"
@@ -128,7 +129,6 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 	CERTIFICATE certificate = NULL;
 	char user[UUID_TEXT + 1];
 	uint8_t digest[32];
-	struct tm end;
 	text_copy(user_id, user, sizeof user);
 	buf_free(ret->der);
 	ret->der = buf_new(CERTIFICATE_MAX_BYTES);
@@ -141,10 +141,8 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 		rc = digest_sha256(buf_view(ret->der), digest);
 	if (rc == 0)
 		hex_encode(view_of(digest, sizeof digest), ret->fingerprint);
-	if (rc == 0 && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1)
+	if (rc == 0 && (ret->not_after = certificate_ends(certificate)) == 0)
 		rc = fail(FAULT_INTERNAL, "a certificate without an end");
-	if (rc == 0)
-		ret->not_after = (int64_t)timegm(&end);
 	return rc;
 }
 
