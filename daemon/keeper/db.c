@@ -3,6 +3,7 @@
 #include "db.h"
 
 #include "fault.h"
+#include "frame.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -80,6 +81,15 @@ static int run_text(struct connection *c, const char *sql)
 {
 	int code = sqlite3_exec(c->handle, sql, NULL, NULL, NULL);
 	return code == SQLITE_OK ? 0 : broken(c->handle, code, "run");
+}
+
+static void init_condition(pthread_cond_t *condition)
+{
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 }
 
 /* ---- connections ---- */
@@ -181,11 +191,7 @@ int db_open(const char *path, struct db **ret)
 		return fail(FAULT_UNAVAILABLE, "no memory for the database");
 	}
 	pthread_mutex_init(&db->lock, NULL);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&db->turned, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	init_condition(&db->turned);
 	db->last = &db->first;
 	int rc = connection_open(db, true, &db->writer);
 	if (rc == 0)
@@ -276,6 +282,72 @@ void db_read_done(struct connection *c)
 	if (--db->reading == 0 && db->gated)
 		pthread_cond_broadcast(&db->turned);
 	pthread_mutex_unlock(&db->lock);
+}
+
+/* ---- looking at the file ---- */
+
+/* Ends a statement that takes too long. A check is one step, so nothing within it asks for the time. */
+struct watch {
+	sqlite3 *handle;
+	int64_t until_ms;
+	pthread_mutex_t lock; /* of done */
+	pthread_cond_t turned;
+	bool done;
+};
+
+static void *watch_main(void *arg)
+{
+	struct watch *w = arg;
+	const struct timespec until = { .tv_sec = w->until_ms / 1000, .tv_nsec = w->until_ms % 1000 * 1000000 };
+	pthread_mutex_lock(&w->lock);
+	while (!w->done && clock_ms() < w->until_ms)
+		pthread_cond_timedwait(&w->turned, &w->lock, &until);
+	if (!w->done)
+		sqlite3_interrupt(w->handle);
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static void watch_end(struct watch *w, pthread_t thread)
+{
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	pthread_cond_signal(&w->turned);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(thread, NULL);
+	pthread_cond_destroy(&w->turned);
+	pthread_mutex_destroy(&w->lock);
+}
+
+int db_check(struct connection *c, unsigned seconds)
+{
+	char said[256] = "";
+	pthread_t thread;
+	struct watch w = { .handle = c->handle, .until_ms = clock_ms() + (int64_t)seconds * 1000 };
+	pthread_mutex_init(&w.lock, NULL);
+	init_condition(&w.turned);
+	if (pthread_create(&thread, NULL, watch_main, &w) != 0)
+		return fail(FAULT_UNAVAILABLE, "no thread to watch the time");
+	int rc = ask(c, "PRAGMA quick_check(1)", said, sizeof said);
+	watch_end(&w, thread);
+	if (clock_ms() >= w.until_ms)
+		return fail(FAULT_TIMED_OUT, "looking at the whole database took more than %u seconds", seconds);
+	return rc < 0 || strcmp(said, "ok") == 0 ? rc : fail(FAULT_TAMPERED, "the database file is damaged: %s", said);
+}
+
+int db_size(struct connection *c, uint32_t *ret_version, uint64_t *ret_bytes)
+{
+	char version[24] = "", pages[24] = "", bytes[24] = "";
+	int rc = ask(c, "PRAGMA user_version", version, sizeof version);
+	if (rc == 0)
+		rc = ask(c, "PRAGMA page_count", pages, sizeof pages);
+	if (rc == 0)
+		rc = ask(c, "PRAGMA page_size", bytes, sizeof bytes);
+	if (rc < 0)
+		return rc;
+	*ret_version = (uint32_t)strtoul(version, NULL, 10);
+	*ret_bytes = strtoull(pages, NULL, 10) * strtoull(bytes, NULL, 10);
+	return 0;
 }
 
 /* ---- writing ---- */

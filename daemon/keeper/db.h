@@ -37,6 +37,12 @@ int db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *a
  * wait for it, for DB_GATE_MS at the most; AGAIN if the old ones are not gone by then. */
 int db_truncate_log(struct db *db);
 
+/* Looks at the whole file, through a reader. TAMPERED with the first thing that is damaged; TIMED_OUT when it took more
+ * than seconds, a file of gigabytes for one. */
+int db_check(struct connection *c, unsigned seconds);
+/* The version of its tables, and the bytes of its pages. */
+int db_size(struct connection *c, uint32_t *ret_version, uint64_t *ret_bytes);
+
 /* Each takes a statement; bind all parameters, then step. A statement is given back at the end of its block. Texts
  * and blobs are not copied when bound: they must live until the statement is given back. */
 #define STATEMENT __attribute__((cleanup(statement_donep))) struct statement *

@@ -52,6 +52,62 @@ TEST(a_folder_that_is_not_there_is_unavailable)
 	assert_null(db);
 }
 
+/* ---- looking at the file ---- */
+
+enum { CHECK_SECONDS = 60 };
+
+/* Overwrites the first bytes of a table's first page. */
+static void damage(struct fixture *f, const char *table)
+{
+	char sql[128];
+	static const uint8_t garbage[64] = { 0xff, 0xff, 0xff, 0xff };
+	snprintf(sql, sizeof sql, "SELECT rootpage FROM sqlite_master WHERE name = '%s'", table);
+	int64_t page = look_up(f, sql), size = look_up(f, "PRAGMA page_size");
+	db_close(f->keeper.db);
+	f->keeper.db = NULL;
+	FILE *file = fopen(f->path, "r+");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, (page - 1) * size, SEEK_SET), 0);
+	assert_int_equal(fwrite(garbage, 1, sizeof garbage, file), sizeof garbage);
+	fclose(file);
+	assert_done(db_open(f->path, &f->keeper.db));
+}
+
+TEST(a_file_that_is_whole_is_told_with_its_version_and_size)
+{
+	struct fixture *f = *state;
+	READER c = NULL;
+	uint32_t version = 0;
+	uint64_t bytes = 0;
+	assert_done(db_read(f->keeper.db, &c));
+	assert_done(db_check(c, CHECK_SECONDS));
+	assert_done(db_size(c, &version, &bytes));
+	assert_int_equal(version, look_up(f, "PRAGMA user_version"));
+	assert_int_equal(bytes, look_up(f, "PRAGMA page_count") * 8192);
+}
+
+TEST(a_page_that_was_damaged_is_found)
+{
+	struct fixture *f = *state;
+	READER c = NULL;
+	damage(f, "receipts");
+	assert_done(db_read(f->keeper.db, &c));
+	assert_fault(db_check(c, CHECK_SECONDS), TAMPERED);
+	assert_told("damaged");
+}
+
+TEST(looking_at_the_file_ends_when_its_time_is_over_and_the_reader_stays_good)
+{
+	struct fixture *f = *state;
+	READER c = NULL;
+	uint32_t version = 0;
+	uint64_t bytes = 0;
+	assert_done(db_read(f->keeper.db, &c));
+	assert_fault(db_check(c, 0), TIMED_OUT);
+	assert_done(db_size(c, &version, &bytes));
+	assert_done(db_check(c, CHECK_SECONDS));
+}
+
 /* ---- jobs ---- */
 
 struct job {
@@ -511,6 +567,9 @@ int main(void)
 		keeper_test(a_newer_database_is_refused_and_left_as_it_is),
 		keeper_test(a_file_that_is_no_database_is_refused),
 		cmocka_unit_test(a_folder_that_is_not_there_is_unavailable),
+		keeper_test(a_file_that_is_whole_is_told_with_its_version_and_size),
+		keeper_test(a_page_that_was_damaged_is_found),
+		keeper_test(looking_at_the_file_ends_when_its_time_is_over_and_the_reader_stays_good),
 		keeper_test(a_job_that_was_done_is_in_the_file),
 		keeper_test(a_job_that_failed_leaves_nothing_but_its_sentence),
 		keeper_test(jobs_that_wait_share_one_commit_and_one_that_fails_costs_the_others_nothing),
