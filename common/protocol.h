@@ -64,8 +64,8 @@ enum limits {
 	HEALTH_TEXT_MAX_BYTES = 256,
 };
 
-/* The socket on which a verb may come. */
-enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8 };
+/* The socket on which a verb may come. LOCAL is for root on the server itself. */
+enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8, SOCKET_LOCAL = 16 };
 
 /* verb, number, sockets. The keeper's table of roles and answers is in daemon/keeper/serve.c. */
 #define VERBS(V) \
@@ -91,7 +91,9 @@ enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, S
 	V(AUDIT,           30, SOCKET_ADMIN)   /* listing           -> audit */ \
 	V(VERIFY_AUDIT,    31, SOCKET_ADMIN)   /* admin             -> verification */ \
 	V(CA,              32, SOCKET_ADMIN)   /* admin             -> ca */ \
-	V(HEALTH,          33, SOCKET_ADMIN | SOCKET_DEVICE) /* nothing -> health */ \
+	V(HEALTH,          33, SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL) /* nothing -> health */ \
+	V(VERIFY,          40, SOCKET_LOCAL)   /* nothing           -> verification */ \
+	V(INSPECT,         41, SOCKET_LOCAL)   /* nothing           -> inspection */ \
 	V(OPEN_PFX,        48, SOCKET_PFX_OPENER)  /* open_pfx -> opened_pfx */ \
 	V(OPEN_CSR,        49, SOCKET_CSR_OPENER)  /* open_csr -> opened_csr */ \
 	V(PING,            50, SOCKET_PFX_OPENER | SOCKET_CSR_OPENER) /* nothing -> nothing */ \
@@ -113,6 +115,7 @@ const char *verb_name(uint8_t verb);
 enum usage { USAGE_ENCRYPTION = 1, USAGE_SIGNING = 2, USAGE_ALL = 3 };
 enum device_key_kind { DEVICE_KEY_RSA = 1, DEVICE_KEY_P256 = 2, DEVICE_KEY_P384 = 3 };
 enum health_state { HEALTH_OK = 0, HEALTH_FAILED = 1, HEALTH_UNKNOWN = 2 };
+enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOOKED_AT = 2 };
 
 #define FIELDS_nothing(F)
 #define FIELDS_error(F) \
@@ -202,6 +205,16 @@ enum health_state { HEALTH_OK = 0, HEALTH_FAILED = 1, HEALTH_UNKNOWN = 2 };
 #define FIELDS_health_metric(F) /* counter: it only grows; else a gauge */ \
 	F(text, name, 64) F(u8, counter, 1) F(u64, value, UINT64_MAX) F(text, help, HEALTH_TEXT_MAX_BYTES)
 
+/* ---- from root on the server ---- */
+#define FIELDS_inspection(F) /* state: enum database_state, damage says more; devices: active ones; their certificates \
+			      * that ended, and that end within so many days; last_record_at: 0 without a record */ \
+	F(text, database, 256) F(u64, database_bytes, UINT64_MAX) F(u32, schema, UINT32_MAX) \
+	F(u8, state, DATABASE_NOT_LOOKED_AT) F(text, damage, HEALTH_TEXT_MAX_BYTES) \
+	F(bytes, ca, FINGERPRINT_BYTES) F(time, ca_not_after, 0) F(time, signer_not_after, 0) \
+	F(u64, users, UINT64_MAX) F(u64, identities, UINT64_MAX) F(u64, devices, UINT64_MAX) \
+	F(u64, ended, UINT64_MAX) F(u64, ending_7, UINT64_MAX) F(u64, ending_30, UINT64_MAX) \
+	F(u64, ending_90, UINT64_MAX) F(time, last_record_at, 0)
+
 /* ---- to openers ---- */
 #define FIELDS_open_pfx(F) /* passwords: PKCS12_PASSWORD_CHARS each, one for each identity that may be found */ \
 	F(u64, max_work, UINT64_MAX) F(u8, usages, USAGE_ALL) F(secret, pfx_secret, PFX_MAX_BYTES) \
@@ -226,7 +239,7 @@ enum health_state { HEALTH_OK = 0, HEALTH_FAILED = 1, HEALTH_UNKNOWN = 2 };
 	M(admin) M(authorize) M(user) M(object) M(identity_ref) M(rename) M(import) M(enrolment) M(listing) M(token) \
 	M(identities) M(identity_facts) M(string) M(warning) M(imported) M(enrolment_made) M(user_facts) M(users) \
 	M(device_facts) M(devices) M(token_made) M(token_facts) M(tokens) M(audit_facts) M(audit) M(verification) \
-	M(ca) M(health) M(health_part) M(health_metric) M(open_pfx) M(opened_pfx) M(opened_identity) \
+	M(ca) M(health) M(health_part) M(health_metric) M(inspection) M(open_pfx) M(opened_pfx) M(opened_identity) \
 	M(opened_certificate) M(open_csr) M(opened_csr)
 
 #define CTYPE_u8 uint8_t

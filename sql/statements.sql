@@ -158,6 +158,19 @@ SELECT count(*) FROM audit WHERE sequence < 1;
 SELECT sequence, at, event, actor, user_id, object, detail, request_id, mac FROM audit
 WHERE sequence > $1 ORDER BY sequence LIMIT $2;
 
+-- What there is, for who looks after the service.
+-- inspect_counts
+SELECT (SELECT count(*) FROM users WHERE state = 1), (SELECT count(*) FROM identities),
+	(SELECT count(*) FROM devices WHERE state = 1),
+	coalesce((SELECT at FROM audit ORDER BY sequence DESC LIMIT 1), 0);
+-- inspect_ends
+SELECT coalesce(sum(CASE WHEN ends <= $1 THEN 1 ELSE 0 END), 0),
+	coalesce(sum(CASE WHEN ends <= $2 THEN 1 ELSE 0 END), 0),
+	coalesce(sum(CASE WHEN ends <= $3 THEN 1 ELSE 0 END), 0),
+	coalesce(sum(CASE WHEN ends <= $4 THEN 1 ELSE 0 END), 0)
+FROM (SELECT max(c.not_after) AS ends FROM device_certificates c JOIN devices d ON d.id = c.device_id AND d.state = 1
+	GROUP BY c.device_id) newest;
+
 -- Every row that carries authority, for verification.
 -- all_user
 SELECT id, upn, state, created_at, mac FROM users;

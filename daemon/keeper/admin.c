@@ -192,20 +192,9 @@ int answer_audit(struct keeper *k, const struct caller *who, struct view fields,
 int answer_verify_audit(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
-	READER c = NULL;
 	struct msg_admin m;
-	struct msg_verification message = { .ok = 0 };
-	BUF differences = buf_new(LIST_MAX_BYTES);
-	int rc = differences ? read_admin(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a list");
-	if (rc == 0)
-		rc = db_read(k->db, &c);
-	if (rc == 0)
-		rc = audit_verify(k, c, &message.records, differences);
-	if (rc < 0)
-		return rc;
-	message.differences = buf_view(differences);
-	message.ok = buf_len(differences) == 0;
-	return put_verification(answer, &message);
+	int rc = read_admin(fields, &m);
+	return rc < 0 ? rc : audit_put_verification(k, answer);
 }
 
 int answer_ca(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)

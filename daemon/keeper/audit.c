@@ -330,3 +330,18 @@ int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, 
 		atomic_store(&k->audit_broken, true);
 	return rc;
 }
+
+int audit_put_verification(struct keeper *k, struct buf *answer)
+{
+	READER c = NULL;
+	struct msg_verification message = { .ok = 0 };
+	BUF differences = buf_new(LIST_MAX_BYTES);
+	int rc = differences ? db_read(k->db, &c) : fail(FAULT_UNAVAILABLE, "no memory for a list");
+	if (rc == 0)
+		rc = audit_verify(k, c, &message.records, differences);
+	if (rc < 0)
+		return rc;
+	message.differences = buf_view(differences);
+	message.ok = buf_len(differences) == 0;
+	return put_verification(answer, &message);
+}

@@ -23,6 +23,9 @@ int audit_append(struct keeper *k, struct connection *c, const struct audit_reco
  * *ret_records is how many records there are. 0 also when there are differences. */
 int audit_verify(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences);
 
+/* Does so and appends msg_verification to answer. */
+int audit_put_verification(struct keeper *k, struct buf *answer);
+
 /* The chain alone. */
 int audit_verify_chain(struct keeper *k, struct connection *c, uint64_t *ret_records, struct buf *ret_differences);
 

@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 
 	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
+	int local_fd = inherited_socket("local"); /* -1 under the launcher, which has none */
 	if (device_fd < 0 || admin_fd < 0) {
 		log_line(LOG_LEVEL_CRITICAL,
 			 "the sockets named device and admin were not passed: start the keeper by its "
@@ -116,7 +117,7 @@ int main(int argc, char **argv)
 	}
 	if (open_all(&keeper) < 0)
 		return give_up("can not start");
-	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, &server) < 0)
+	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
 		return give_up("can not serve");
 	log_line(LOG_LEVEL_NOTICE, "serving");
 	sd_notify(0, "READY=1\nSTATUS=serving");

@@ -22,11 +22,12 @@ enum {
 	ACCEPT_PAUSE_MS = 10,
 	DEVICE_REQUEST_MAX = MIB + 64 * KIB,      /* receipts are the largest */
 	ADMIN_REQUEST_MAX = PFX_MAX_BYTES + 64 * KIB,
+	LOCAL_REQUEST_MAX = KIB,                  /* nothing that is asked there has fields */
 	ANSWER_MAX = FRAME_MAX_BYTES,
 };
 
 /* What may be asked, of whom, and who answers. A verb that is not here is refused. Roles are for the administrators'
- * socket; on the devices' socket a token means nothing. */
+ * socket; on the others a token means nothing. */
 static const struct permission {
 	int sockets, roles;
 	answer_function *answer;
@@ -53,28 +54,31 @@ static const struct permission {
 	[VERB_AUDIT]           = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_audit },
 	[VERB_VERIFY_AUDIT]    = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_verify_audit },
 	[VERB_CA]              = { SOCKET_ADMIN, ROLE_ANY, answer_ca },
-	[VERB_HEALTH]          = { SOCKET_ADMIN | SOCKET_DEVICE, 0, answer_health },
+	[VERB_HEALTH]          = { SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL, 0, answer_health },
+	[VERB_VERIFY]          = { SOCKET_LOCAL, 0, answer_verify },
+	[VERB_INSPECT]         = { SOCKET_LOCAL, 0, answer_inspect },
 };
 
 struct connection_thread {
-	struct server *server;
+	struct listener *listener;
 	int fd;
-	enum socket_kind kind;
 	struct connection_thread *next;
 };
 
 struct listener {
 	struct server *server;
+	const char *name;
 	int fd;
 	enum socket_kind kind;
-	uid_t peer;
+	size_t request_max;
+	uid_t peer; /* who may connect, beside root */
 	unsigned count, max;
 	pthread_t thread;
 };
 
 struct server {
 	struct keeper *k;
-	struct listener device, admin;
+	struct listener device, admin, local;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t ended;
 	bool stopping;
@@ -145,7 +149,7 @@ static int handle(struct keeper *k, enum socket_kind kind, uint8_t verb, struct 
 
 static int serve_one(struct keeper *k, const struct connection_thread *t)
 {
-	size_t max = t->kind == SOCKET_DEVICE ? DEVICE_REQUEST_MAX : ADMIN_REQUEST_MAX;
+	size_t max = t->listener->request_max;
 	uint8_t verb;
 	struct view fields;
 	BUF in = buf_new(max);
@@ -154,7 +158,7 @@ static int serve_one(struct keeper *k, const struct connection_thread *t)
 		return fail(FAULT_UNAVAILABLE, "no memory for a request");
 	int rc = frame_receive(t->fd, in, max, -1, &verb, &fields);
 	if (rc == 0) {
-		rc = handle(k, t->kind, verb, fields, out);
+		rc = handle(k, t->listener->kind, verb, fields, out);
 		wipe_stack();
 	}
 	if (rc == 0)
@@ -166,8 +170,8 @@ static int serve_one(struct keeper *k, const struct connection_thread *t)
 
 static void forget(struct connection_thread *t)
 {
-	struct server *s = t->server;
-	struct listener *l = t->kind == SOCKET_DEVICE ? &s->device : &s->admin;
+	struct listener *l = t->listener;
+	struct server *s = l->server;
 	pthread_mutex_lock(&s->lock);
 	struct connection_thread **at = &s->connections;
 	while (*at != t)
@@ -183,13 +187,13 @@ static void forget(struct connection_thread *t)
 static void *connection_main(void *arg)
 {
 	struct connection_thread *t = arg;
-	struct keeper *k = t->server->k;
+	struct keeper *k = t->listener->server->k;
 	int rc;
 	while ((rc = serve_one(k, t)) == 0)
 		;
 	if (rc != -FAULT_CLOSED)
 		log_line(LOG_LEVEL_WARNING, "a connection on the %s socket was dropped: %s",
-			 t->kind == SOCKET_DEVICE ? "devices'" : "administrators'", fault_detail());
+			 t->listener->name, fault_detail());
 	forget(t);
 	return NULL;
 }
@@ -215,7 +219,7 @@ static int start_thread(struct listener *l, int fd)
 	struct connection_thread *t = calloc(1, sizeof *t);
 	if (!t)
 		return fail(FAULT_UNAVAILABLE, "no memory for a connection");
-	*t = (struct connection_thread){ .server = s, .fd = fd, .kind = l->kind };
+	*t = (struct connection_thread){ .listener = l, .fd = fd };
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -264,18 +268,35 @@ static int find_peer(const char *name, uid_t *ret)
 	return 0;
 }
 
-static int start_listener(struct server *s, struct listener *l, int fd, enum socket_kind kind, const char *user)
+static int start_listener(struct server *s, struct listener *l, const struct listener *how)
 {
-	const struct config *config = &s->k->config;
-	*l = (struct listener){ .server = s, .fd = fd, .kind = kind,
-				.max = config->workers + config->import_workers + CONNECTIONS_SPARE };
-	int rc = find_peer(user, &l->peer);
-	if (rc == 0 && pthread_create(&l->thread, NULL, listener_main, l) != 0)
-		rc = fail(FAULT_UNAVAILABLE, "no thread for a socket");
-	return rc;
+	*l = *how;
+	l->server = s;
+	return pthread_create(&l->thread, NULL, listener_main, l) == 0 ? 0 : fail(FAULT_UNAVAILABLE,
+										  "no thread for a socket");
 }
 
-int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **ret)
+static int start_listeners(struct server *s, int device_fd, int admin_fd, int local_fd)
+{
+	const struct config *config = &s->k->config;
+	unsigned max = config->workers + config->import_workers + CONNECTIONS_SPARE;
+	struct listener device = { .name = "devices'", .fd = device_fd, .kind = SOCKET_DEVICE, .max = max,
+				   .request_max = DEVICE_REQUEST_MAX };
+	struct listener admin = { .name = "administrators'", .fd = admin_fd, .kind = SOCKET_ADMIN, .max = max,
+				  .request_max = ADMIN_REQUEST_MAX };
+	const struct listener local = { .name = "local", .fd = local_fd, .kind = SOCKET_LOCAL,
+					.max = CONNECTIONS_SPARE, .request_max = LOCAL_REQUEST_MAX, .peer = 0 };
+	int rc = find_peer(config->device_front_user, &device.peer);
+	if (rc == 0)
+		rc = find_peer(config->admin_front_user, &admin.peer);
+	if (rc == 0)
+		rc = start_listener(s, &s->device, &device);
+	if (rc == 0)
+		rc = start_listener(s, &s->admin, &admin);
+	return rc < 0 || local_fd < 0 ? rc : start_listener(s, &s->local, &local);
+}
+
+int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, struct server **ret)
 {
 	struct server *s = calloc(1, sizeof *s);
 	if (!s)
@@ -287,11 +308,8 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **r
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->ended, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	int rc = start_listener(s, &s->device, device_fd, SOCKET_DEVICE, k->config.device_front_user);
-	if (rc == 0)
-		rc = start_listener(s, &s->admin, admin_fd, SOCKET_ADMIN, k->config.admin_front_user);
 	*ret = s;
-	return rc;
+	return start_listeners(s, device_fd, admin_fd, local_fd);
 }
 
 /* Listening sockets belong to systemd or the launcher: they are not shut down, or nobody could take them over. The

@@ -1,11 +1,12 @@
-/* The keeper's two sockets: which verb may come where, with which role, and who answers it. */
+/* The keeper's sockets: which verb may come where, with which role, and who answers it. */
 #ifndef PFXD_SERVE_H
 #define PFXD_SERVE_H
 
 #include "keeper.h"
 #include "tokens.h"
 
-/* Who asks: on the administrators' socket a token that was checked, on the devices' socket nobody yet. */
+/* Who asks: on the administrators' socket a token that was checked, on the devices' socket nobody yet; on the local one
+ * it is root. */
 struct caller {
 	struct row_token token;
 	struct actor actor;
@@ -13,8 +14,9 @@ struct caller {
 
 struct server;
 
-/* Serves connections that arrive on the two listening sockets, a thread each. Takes the sockets over. */
-int serve_start(struct keeper *k, int device_fd, int admin_fd, struct server **ret);
+/* Serves connections that arrive on the listening sockets, a thread each. Takes the sockets over. local_fd is -1 where
+ * there is no local socket. */
+int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, struct server **ret);
 /* Takes no more connections and lets requests that were begun end, for at most seconds. False if some still run. */
 bool serve_stop(struct server *server, unsigned seconds);
 
@@ -24,6 +26,7 @@ typedef int answer_function(struct keeper *k, const struct caller *who, struct v
 answer_function answer_enroll, answer_renew, answer_certificates, answer_bundle, answer_receipts;
 answer_function answer_authorize, answer_import, answer_history, answer_delete_identity, answer_add_enrolment,
 	answer_users, answer_user, answer_rename_user, answer_retire_user, answer_devices, answer_revoke_device,
-	answer_add_token, answer_tokens, answer_delete_token, answer_audit, answer_verify_audit, answer_ca, answer_health;
+	answer_add_token, answer_tokens, answer_delete_token, answer_audit, answer_verify_audit, answer_ca,
+	answer_health, answer_verify, answer_inspect;
 
 #endif

@@ -191,6 +191,15 @@ TEST(an_administrators_verb_is_not_for_the_devices_socket)
 	assert_int_equal(verb_sockets(VERB_BUNDLE), SOCKET_DEVICE);
 }
 
+TEST(what_root_may_ask_comes_on_no_other_socket)
+{
+	assert_int_equal(verb_sockets(VERB_VERIFY), SOCKET_LOCAL);
+	assert_int_equal(verb_sockets(VERB_INSPECT), SOCKET_LOCAL);
+	for (unsigned verb = 0; verb <= 255; verb++)
+		if (verb_sockets((uint8_t)verb) & SOCKET_LOCAL)
+			assert_true(verb == VERB_HEALTH || verb == VERB_VERIFY || verb == VERB_INSPECT);
+}
+
 TEST(the_two_kinds_of_opener_share_nothing_but_the_ping)
 {
 	assert_int_equal(verb_sockets(VERB_OPEN_PFX), SOCKET_PFX_OPENER);
@@ -222,6 +231,7 @@ int main(void)
 		cmocka_unit_test(records_of_a_list_are_read_one_after_the_other),
 		cmocka_unit_test(a_message_that_does_not_fit_its_buffer_is_our_own_error),
 		cmocka_unit_test(an_administrators_verb_is_not_for_the_devices_socket),
+		cmocka_unit_test(what_root_may_ask_comes_on_no_other_socket),
 		cmocka_unit_test(the_two_kinds_of_opener_share_nothing_but_the_ping),
 		cmocka_unit_test(a_verb_that_nobody_knows_and_an_answers_verb_come_on_no_socket),
 	};
