@@ -65,7 +65,8 @@ enum limits {
 };
 
 /* The socket on which a verb may come. LOCAL is for root on the server itself. */
-enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8, SOCKET_LOCAL = 16 };
+enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8,
+		   SOCKET_LOCAL = 16 };
 
 /* verb, number, sockets. The keeper's table of roles and answers is in daemon/keeper/serve.c. */
 #define VERBS(V) \
@@ -202,8 +203,9 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(list, parts, 64 * KIB) F(list, metrics, 64 * KIB)
 #define FIELDS_health_part(F) /* for_pulls: a pull fails without it; state: enum health_state */ \
 	F(text, name, 32) F(u8, state, 2) F(u8, for_pulls, 1) F(text, detail, HEALTH_TEXT_MAX_BYTES)
-#define FIELDS_health_metric(F) /* counter: it only grows; else a gauge */ \
-	F(text, name, 64) F(u8, counter, 1) F(u64, value, UINT64_MAX) F(text, help, HEALTH_TEXT_MAX_BYTES)
+#define FIELDS_health_metric(F) /* label: as in days="7", or empty; counter: it only grows; else a gauge */ \
+	F(text, name, 64) F(text, label, 64) F(u8, counter, 1) F(u64, value, UINT64_MAX) \
+	F(text, help, HEALTH_TEXT_MAX_BYTES)
 
 /* ---- from root on the server ---- */
 #define FIELDS_inspection(F) /* state: enum database_state, damage says more; devices: active ones; their certificates \

@@ -7,6 +7,7 @@
 #include "http.h"
 #include "keeper_client.h"
 #include "request.h"
+#include "tls.h"
 #include "version.h"
 
 #include <pthread.h>
@@ -199,13 +200,20 @@ int health_summary(struct request *r, struct keeper *none)
 static void write_keeper_metrics(struct view rest, struct buf *ret)
 {
 	struct msg_health_metric m;
+	struct view before = view_text("");
 	while (rest.len > 0 && get_health_metric(&rest, &m) == 0) {
 		char name[96];
 		snprintf(name, sizeof name, "pfxd_%.*s%s", (int)m.name.len, (const char *)m.name.p,
 			 m.counter ? "_total" : "");
-		buf_printf(ret, "# HELP %s %.*s.\n", name, (int)m.help.len, (const char *)m.help.p);
-		buf_printf(ret, "# TYPE %s %s\n%s %llu\n", name, m.counter ? "counter" : "gauge", name,
-			   (unsigned long long)m.value);
+		if (!view_equal(m.name, before)) { /* those of one name differ by their label alone */
+			buf_printf(ret, "# HELP %s %.*s.\n", name, (int)m.help.len, (const char *)m.help.p);
+			buf_printf(ret, "# TYPE %s %s\n", name, m.counter ? "counter" : "gauge");
+		}
+		before = m.name;
+		buf_put_text(ret, name);
+		if (m.label.len > 0)
+			buf_printf(ret, "{%.*s}", (int)m.label.len, (const char *)m.label.p);
+		buf_printf(ret, " %llu\n", (unsigned long long)m.value);
 	}
 }
 
@@ -236,6 +244,9 @@ int health_metrics(struct request *r, struct keeper *none)
 		write_keeper_metrics(h->answer.metrics, body);
 	}
 	pthread_mutex_unlock(&h->lock);
+	buf_printf(body, "# HELP pfxd_tls_not_after_seconds When the servers' TLS certificate in use ends, in seconds "
+		   "since 1970.\n# TYPE pfxd_tls_not_after_seconds gauge\npfxd_tls_not_after_seconds %lld\n",
+		   (long long)tls_expires());
 	metrics_write(r->http->metrics, body);
 	return reply_bytes(r, 200, "text/plain; version=0.0.4", body, buf_view(body));
 }

@@ -196,6 +196,14 @@ int tls_reload(uint32_t handshake_seconds)
 	return 0;
 }
 
+int64_t tls_expires(void)
+{
+	pthread_mutex_lock(&tls.lock);
+	int64_t expires = (int64_t)tls.current->expires;
+	pthread_mutex_unlock(&tls.lock);
+	return expires;
+}
+
 void tls_end(void)
 {
 	if (tls.current)

@@ -21,6 +21,9 @@ int tls_start(const char *certificate, const char *key);
  * old pair may be in use that long after it was replaced. */
 int tls_reload(uint32_t handshake_seconds);
 
+/* When the certificate that is in use ends, in seconds since 1970. */
+int64_t tls_expires(void);
+
 void tls_end(void);
 
 /* The pair for one handshake, as MHD_OPTION_HTTPS_CERT_CALLBACK wants it. */

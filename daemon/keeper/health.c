@@ -4,6 +4,7 @@
 #include "audit.h"
 #include "fault.h"
 #include "frame.h"
+#include "inspect.h"
 #include "log.h"
 #include "openers.h"
 #include "protocol.h"
@@ -289,6 +290,7 @@ static void *health_main(void *arg)
 	do {
 		check_all(k);
 		empty_log(k);
+		inspect_count(k);
 		turn(k->health, &k->health->rounds);
 	} while (!wait_seconds(k->health, k->config.health_seconds, is_stopping));
 	return NULL;
@@ -351,14 +353,14 @@ static int put_parts(struct health *h, int64_t stale_ms, struct buf *ret)
 static int put_metrics(struct keeper *k, struct buf *ret)
 {
 	const struct msg_health_metric metrics[] = {
-#define C(name, help) { view_text(#name), 1, atomic_load(&k->counters.name), view_text(help) },
+#define C(name, help) { view_text(#name), view_text(""), 1, atomic_load(&k->counters.name), view_text(help) },
 		COUNTERS(C)
 #undef C
 	};
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof metrics / sizeof metrics[0]; i++)
 		rc = put_health_metric(ret, &metrics[i]);
-	return rc;
+	return rc < 0 ? rc : inspect_put_metrics(k, ret);
 }
 
 int answer_health(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)

@@ -1,14 +1,18 @@
-/* Answers the verbs of the local socket. Keeper only. Counts and times, never the name of a person. */
+/* Answers the verbs of the local socket, and tells /metrics what ends when. Keeper only. Counts and times, never the
+ * name of a person. */
+#include "inspect.h"
+
 #include "audit.h"
 #include "ca.h"
 #include "certificate.h"
 #include "fault.h"
+#include "frame.h"
 #include "protocol.h"
 #include "seal.h"
 #include "serve.h"
 #include "text.h"
 
-enum { DAY_SECONDS = 86400, INSPECT_CHECK_SECONDS = 30 };
+enum { DAY_SECONDS = 86400 };
 
 /* ---- counting ---- */
 
@@ -36,6 +40,44 @@ static int count_ends(struct connection *c, struct ends *ret)
 	ret->in_30 = (uint64_t)column_number(s, 2) - ret->ended;
 	ret->in_90 = (uint64_t)column_number(s, 3) - ret->ended;
 	return 0;
+}
+
+void inspect_count(struct keeper *k)
+{
+	READER c = NULL;
+	struct ends ends = { 0 };
+	int64_t now_ms = clock_ms();
+	if (k->ending_counted_ms && now_ms - k->ending_counted_ms < INSPECT_COUNT_SECONDS * 1000)
+		return;
+	if (db_read(k->db, &c) < 0 || count_ends(c, &ends) < 0)
+		return;
+	k->ending_counted_ms = now_ms;
+	atomic_store(&k->ending_7, ends.in_7);
+	atomic_store(&k->ending_30, ends.in_30);
+	atomic_store(&k->ending_90, ends.in_90);
+}
+
+int inspect_put_metrics(struct keeper *k, struct buf *ret)
+{
+	static const char ending[] = "Active devices whose certificate ends within so many days";
+	const struct msg_health_metric metrics[] = {
+		{ view_text("ca_not_after_seconds"), view_text(""), 0,
+		  (uint64_t)certificate_ends(keyring_ca_certificate(k->keyring, 0)),
+		  view_text("When the enrolment CA ends, in seconds since 1970") },
+		{ view_text("signer_not_after_seconds"), view_text(""), 0,
+		  (uint64_t)certificate_ends(keyring_signer_certificate(k->keyring)),
+		  view_text("When the bundle signer ends, in seconds since 1970") },
+		{ view_text("device_certificates_ending"), view_text("days=\"7\""), 0, atomic_load(&k->ending_7),
+		  view_text(ending) },
+		{ view_text("device_certificates_ending"), view_text("days=\"30\""), 0, atomic_load(&k->ending_30),
+		  view_text(ending) },
+		{ view_text("device_certificates_ending"), view_text("days=\"90\""), 0, atomic_load(&k->ending_90),
+		  view_text(ending) },
+	};
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < sizeof metrics / sizeof metrics[0]; i++)
+		rc = put_health_metric(ret, &metrics[i]);
+	return rc;
 }
 
 /* ---- answers ---- */

@@ -35,6 +35,9 @@ struct keeper {
 	struct counters counters;
 	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
 	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
+	/* Device certificates that end within so many days, as inspect_count() counted them last. */
+	atomic_uint_fast64_t ending_7, ending_30, ending_90;
+	int64_t ending_counted_ms;     /* 0: not yet. Of the health checks' thread alone */
 };
 
 #endif

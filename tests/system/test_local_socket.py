@@ -106,6 +106,29 @@ def device_certificates_are_counted_by_how_soon_they_end(folder):
 
 
 @test
+def metrics_carry_the_same_ends(folder):
+    service = Service(folder, env=clock("+0d"))
+    service.enrol(ANN, "P-256")
+    service.stop()
+    tls = run("openssl", "x509", "-in", service.dir / "tls/server.pem", "-noout", "-enddate").stdout.decode()
+    tls_end = int(run("date", "-d", tls.strip().split("=")[1], "+%s").stdout)
+
+    def ends():
+        lines = service.health("/metrics").expect(200).body.decode().splitlines()
+        return {line.split(" ")[0]: int(line.split(" ")[1]) for line in lines if "not_after" in line or "ending" in line
+                if not line.startswith("#")}
+    for days, soon in ((0, (0, 0, 0)), (720, (0, 1, 1))):
+        service.env.update(clock(f"+{days}d"))
+        service.start()
+        told = ends()
+        assert told["pfxd_tls_not_after_seconds"] == tls_end, told
+        assert 7303 * DAY < told["pfxd_ca_not_after_seconds"] - time.time() < 7306 * DAY, told
+        assert told["pfxd_signer_not_after_seconds"] == told["pfxd_ca_not_after_seconds"], told
+        assert tuple(told[f'pfxd_device_certificates_ending{{days="{n}"}}'] for n in (7, 30, 90)) == soon, (days, told)
+        service.stop()
+
+
+@test
 def a_page_that_was_damaged_is_told(folder):
     need_root()
     service = used_folder(folder)
