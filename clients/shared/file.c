@@ -180,8 +180,8 @@ int file_begin(const char *path, mode_t mode, struct file_new *ret)
 		return trouble(EXIT_LOCAL, "the path %s is too long", path);
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return trouble(EXIT_LOCAL, "can not write %s: it is a folder", path);
-	ret->fd = mkostemp(ret->temporary, O_CLOEXEC);
-	if (ret->fd < 0 || fchmod(ret->fd, mode) < 0)
+	ret->fd = mkostemp(ret->temporary, O_CLOEXEC); /* at 0600, which a stick's file system would not let it set */
+	if (ret->fd < 0 || (mode != 0600 && fchmod(ret->fd, mode) < 0))
 		return trouble(EXIT_LOCAL, "can not write %s: %s", path, strerror(errno));
 	return EXIT_DONE;
 }
@@ -193,23 +193,41 @@ static void file_let_go(struct file_new *file)
 	file->fd = -1;
 }
 
-int file_finish(struct file_new *file, struct view bytes, bool replace)
+int file_fill(struct file_new *file, struct view bytes)
 {
 	if (write_all(file->fd, bytes) < 0 || fsync(file->fd) < 0)
 		return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(errno));
-	/* link() refuses where rename() would replace. */
-	if ((replace ? rename(file->temporary, file->path) : link(file->temporary, file->path)) < 0) {
-		int error = errno;
-		if (replace)
-			return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(error));
-		file_let_go(file);
-		return trouble(EXIT_LOCAL, "can not write %s: %s; what it was to hold is in %s", file->path,
-			       strerror(error), file->temporary);
-	}
-	if (!replace)
-		unlink(file->temporary);
+	return EXIT_DONE;
+}
+
+/* rename() that refuses to replace. Where a file system can not do that, link() refuses as well. */
+static int rename_new(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL || link(from, to) < 0)
+		return -1;
+	return unlink(from);
+}
+
+int file_place(struct file_new *file, bool replace)
+{
+	if ((replace ? rename(file->temporary, file->path) : rename_new(file->temporary, file->path)) < 0)
+		return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(errno));
 	file_let_go(file);
 	return sync_folder_of(file->path);
+}
+
+int file_finish(struct file_new *file, struct view bytes, bool replace)
+{
+	int rc = file_fill(file, bytes);
+	if (rc)
+		return rc;
+	rc = file_place(file, replace);
+	if (rc == EXIT_DONE || replace || file->fd < 0)
+		return rc;
+	file_let_go(file);
+	return trouble(EXIT_LOCAL, "%s; what it was to hold is in %s", trouble_text(), file->temporary);
 }
 
 void file_abandon(struct file_new *file)

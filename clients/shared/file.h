@@ -31,8 +31,12 @@ struct file_new {
 
 /* mode is exact. EXIT_LOCAL where path is a folder, or its folder can not be written. */
 int file_begin(const char *path, mode_t mode, struct file_new *ret);
-/* Writes bytes, syncs, and puts the file in its place. Where replace is false, a file that came there meanwhile stays,
- * and the sentence says where the bytes are. */
+/* Writes bytes and syncs them. */
+int file_fill(struct file_new *file, struct view bytes);
+/* Puts what was filled in its place. Where replace is false, a file that is there stays, and this one is still to be
+ * abandoned. The descriptor is -1 once it is in its place, also where the folder could not be synced then. */
+int file_place(struct file_new *file, bool replace);
+/* Both. Where replace is false and a file came there meanwhile, the sentence says where the bytes are. */
 int file_finish(struct file_new *file, struct view bytes, bool replace);
 /* Removes what was begun and not finished. */
 void file_abandon(struct file_new *file);
