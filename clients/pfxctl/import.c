@@ -2,19 +2,17 @@
  * past a file that fails, and stops only where the next one could not do better. */
 #include "commands.h"
 #include "import.h"
+#include "prompt.h"
 #include "show.h"
 
 #include "../shared/trouble.h"
 #include "text.h"
 
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { CODES_MAX = 32, PROMPT_PASSWORD_MAX = 1024 };
+enum { CODES_MAX = 32 };
 
 /* How often each code was met. */
 struct counts {
@@ -87,40 +85,12 @@ static int read_items(const struct cli *cli, struct import_items *ret)
 
 /* ---- passwords ---- */
 
-enum { PROMPT_INTERRUPTED = -2 }; /* of UI_process(3) */
-
-/* Ctrl-C at the prompt, which OpenSSL catches to put the echo back. A shell that runs this in a loop ends the loop
- * only if it sees that the signal ended this. */
-static void end_by_interrupt(void)
-{
-	signal(SIGINT, SIG_DFL);
-	raise(SIGINT);
-}
-
-/* Asks at the terminal, without echo; OpenSSL puts the echo back however the program ends. count, as in " (1 of 2)",
- * may be empty. */
+/* count, as in " (1 of 2)", may be empty. */
 static int ask_password(const char *file, const char *count, struct buf *ret_secret)
 {
-	char prompt[512];
-	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	if (tty < 0)
-		return trouble_coded(EXIT_USAGE, "no_password", "there is no terminal to ask for the password of %s; "
-				     "give --password-file or --password-fd", file);
-	close(tty);
-	snprintf(prompt, sizeof prompt, "Password of %s%s: ", file, count);
-	text_disarm(prompt);
-	char *at_secret = (char *)buf_reserve(ret_secret, PROMPT_PASSWORD_MAX);
-	if (!at_secret)
-		return trouble(EXIT_LOCAL, "no memory");
-	int rc = EVP_read_pw_string_min(at_secret, 0, PROMPT_PASSWORD_MAX - 1, prompt, 0);
-	if (rc == PROMPT_INTERRUPTED)
-		end_by_interrupt();
-	if (rc != 0)
-		return trouble_coded(EXIT_USAGE, "no_password", "no password was given for %s", file);
-	buf_truncate(ret_secret, strlen(at_secret));
-	if (!text_is_utf8(buf_view(ret_secret)))
-		return trouble(EXIT_USAGE, "the password is not UTF-8; use a UTF-8 terminal or --password-file");
-	return EXIT_DONE;
+	char what[512];
+	snprintf(what, sizeof what, "Password of %s%s", file, count);
+	return prompt_secret(what, "--password-file or --password-fd", ret_secret);
 }
 
 /* Said once: in a listing all password files are most often of one making. It is no refusal, because the password of

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import socket
@@ -520,6 +521,23 @@ def verbs():
     import re
     text = (ROOT / "common/protocol.h").read_text()
     return {m[1]: int(m[2]) for m in re.finditer(r"\bV\((\w+),\s*(\d+),", text)}
+
+
+def ask_on_terminal(command, typed):
+    """Runs a command on a terminal of its own; types what is given once a prompt shows. (exit status, output)"""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(command[0], [str(c) for c in command])
+    output, answered = b"", 0
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while part := os.read(fd, 4096):
+            output += part
+            if answered < len(typed) and output.count(b": ") > answered:
+                time.sleep(0.2)  # the echo goes off after the prompt is out
+                os.write(fd, typed[answered])
+                answered += 1
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode()
 
 
 def in_parallel(*functions):

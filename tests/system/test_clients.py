@@ -2,7 +2,6 @@
 """What pfxctl and pfx-device say and do for the people who use them: mistakes that are caught before the server is
 asked, sentences that say what to do next, and tokens that are not lost."""
 
-import pty
 import stat
 
 from harness import *
@@ -24,23 +23,6 @@ class Ctl:
         done = self.run(*arguments, ok=False, **options)
         assert done.returncode == status, (arguments, done)
         return done.stderr.decode()
-
-
-def ask_on_terminal(command, typed):
-    """Runs a command on a terminal of its own; types what is given once a prompt shows. (exit status, output)"""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execv(command[0], [str(c) for c in command])
-    output, answered = b"", 0
-    with contextlib.suppress(OSError):  # EIO: the other end is closed
-        while part := os.read(fd, 4096):
-            output += part
-            if answered < len(typed) and output.count(b": ") > answered:
-                time.sleep(0.2)  # the echo goes off after the prompt is out
-                os.write(fd, typed[answered])
-                answered += 1
-    os.close(fd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode()
 
 
 def write(path, content, mode=0o600):
