@@ -1,16 +1,12 @@
 /* dev-init: makes what `pfxd --dev DIR` needs on first use. pfxctl, run by the launcher. Contacts nobody. The keyring
  * is written last: a folder without one is half made, and is made again from the start. */
 #include "commands.h"
+#include "new_keyring.h"
 #include "tls_pair.h"
 
 #include "../../daemon/keeper/keyring.h"
 #include "../shared/file.h"
 #include "../shared/trouble.h"
-#include "encode.h"
-#include "fault.h"
-
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 
 struct makings {
 	struct buf *token_secret, *keyring_secret, *ca, *certificates, *key_secret;
@@ -23,24 +19,6 @@ static void makings_done(struct makings *makings)
 	buf_free(makings->ca);
 	buf_free(makings->certificates);
 	buf_free(makings->key_secret);
-}
-
-/* The first administrator's token, and the keyring that knows its hash. */
-static int make_secrets(struct makings *makings)
-{
-	KEY256 random_secret;
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	unsigned hash_len = 0;
-	if (RAND_priv_bytes(random_secret.at, sizeof random_secret.at) != 1)
-		return trouble(EXIT_LOCAL, "no random bytes");
-	base64url_encode(view_of(random_secret.at, sizeof random_secret.at), makings->token_secret);
-	if (EVP_Digest(buf_data(makings->token_secret), buf_len(makings->token_secret), hash, &hash_len, EVP_sha256(),
-		       NULL) != 1)
-		return trouble(EXIT_LOCAL, "OpenSSL could not hash the token");
-	buf_put_u8(makings->token_secret, '\n');
-	if (keyring_make(view_of(hash, hash_len), makings->keyring_secret) < 0)
-		return trouble(EXIT_LOCAL, "can not make the keyring: %s", fault_detail());
-	return EXIT_DONE;
 }
 
 static int write_one(const char *folder, const char *name, const struct buf *bytes_secret, mode_t mode)
@@ -102,8 +80,10 @@ int dev_init_run(const struct cli *cli)
 		return trouble(EXIT_LOCAL, "no memory");
 	int rc = check_unmade(cli->argv[0]);
 	if (rc == EXIT_DONE)
-		rc = make_secrets(&makings);
+		rc = new_keyring(makings.token_secret, makings.keyring_secret);
 	if (rc == EXIT_DONE)
-		rc = tls_pair_make(makings.ca, makings.certificates, makings.key_secret);
+		buf_put_u8(makings.token_secret, '\n');
+	if (rc == EXIT_DONE)
+		rc = tls_pair_make("localhost,127.0.0.1,::1", makings.ca, makings.certificates, makings.key_secret);
 	return rc ? rc : write_all(cli->argv[0], &makings);
 }
