@@ -10,6 +10,8 @@ enum option_index {
 	OPT_PASSWORD_FILE, OPT_PASSWORD_FD, OPT_SAME_PASSWORD, OPT_USAGES, OPT_LIST, OPT_VERBOSE, /* import */
 	OPT_NAME, OPT_PLATFORM, OPT_EXPIRES_IN, OPT_TOKEN_OUT, OPT_FORCE, OPT_ROLE,  /* enroll, token add */
 	OPT_YES, OPT_LIMIT, OPT_HEALTH_URL,
+	OPT_PFXD_CONF, OPT_EXPORT, OPT_NO_EXPORT, OPT_WITH_KEY,                     /* on the server itself */
+	OPT_PASSPHRASE_FILE, OPT_PASSPHRASE_FD, OPT_PASSPHRASE_OUT,
 	OPT_COUNT,
 };
 
@@ -30,6 +32,9 @@ int audit_list_run(const struct cli *cli);
 int audit_verify_run(const struct cli *cli);
 int ca_run(const struct cli *cli);
 int health_run(const struct cli *cli);
+int keyring_init_run(const struct cli *cli);
+int keyring_import_run(const struct cli *cli);
+int keyring_export_run(const struct cli *cli);
 int dev_init_run(const struct cli *cli);
 
 #endif

@@ -1,5 +1,6 @@
 /* pfxctl, the administrator's command: the tables of its options and commands, which are its manual as well. Runs on
- * any machine; holds an administrator's token and, during an import, a PFX and its password, and nothing else. */
+ * any machine; holds an administrator's token and, during an import, a PFX and its password. The commands for root on the
+ * server hold the keyring as well. */
 #include "commands.h"
 
 #include "harden.h"
@@ -23,7 +24,9 @@ static const struct cli_option options[OPT_COUNT] = {
 			 "the certificate for this, whatever it says itself" },
 	[OPT_VERBOSE] = { "verbose", NULL, "print the warning \"expired\" of each certificate too" },
 	[OPT_LIST] = { "list", "CSVFILE", "import what this listing names; - is standard input" },
-	[OPT_NAME] = { "name", "NAME", "what people call the device, as in \"Anna's phone\"" },
+	[OPT_NAME] = { "name", "NAME", "what people call the device, as in \"Anna's phone\"; for\n"
+		       "keyring init and import what clients call the server:\n"
+		       "names and addresses, with commas between\n(default: its host name)" },
 	[OPT_PLATFORM] = { "platform", "NAME", "its operating system, and its version if you know it, as in\n"
 			   "ios-18, android-13, windows-11: it decides which form of\n"
 			   "PKCS#12 the device gets; docs/platforms.md has the list" },
@@ -36,6 +39,19 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_YES] = { "yes", NULL, "do not ask" },
 	[OPT_LIMIT] = { "limit", "N", "the newest N records (default: all)" },
 	[OPT_HEALTH_URL] = { "health-url", "URL", "where the probes answer, as in http://127.0.0.1:8445" },
+	[OPT_PFXD_CONF] = { "pfxd-conf", "FILE", "the configuration of the service on this machine\n"
+			    "(default: /etc/pfxd/pfxd.conf); keyring.cred is beside it" },
+	[OPT_EXPORT] = { "export", "FILE", "write a copy of the keyring there that opens on another\nmachine with a "
+			 "recovery passphrase" },
+	[OPT_NO_EXPORT] = { "no-export", NULL, "make no such copy: when this machine is lost, so is\n"
+			    "everything that is stored" },
+	[OPT_WITH_KEY] = { "with-key", "KEY", "seal to host, or to host+tpm2 (default: the latter where\n"
+			   "there is a TPM)" },
+	[OPT_PASSPHRASE_FILE] = { "passphrase-file", "FILE", "the recovery passphrase, on its first line; - is\n"
+				  "standard input" },
+	[OPT_PASSPHRASE_FD] = { "passphrase-fd", "N", "the same from the open descriptor N" },
+	[OPT_PASSPHRASE_OUT] = { "passphrase-out", "FILE", "write the recovery passphrase there (0600) and do not\n"
+				 "print it" },
 };
 
 enum { MANY = INT_MAX };
@@ -103,6 +119,31 @@ static const struct cli_command commands[] = {
 	{ "health", "", 0, 0, CLI_BIT(OPT_HEALTH_URL), "show the health of the service",
 	  "  Asks /healthz over plain HTTP; needs no token. Exit status 0: well. 3: not well, or not there.\n",
 	  health_run },
+	{ "keyring init", "", 0, 0,
+	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_EXPORT) | CLI_BIT(OPT_NO_EXPORT) |
+		  CLI_BIT(OPT_PASSPHRASE_OUT) | CLI_BIT(OPT_TOKEN_OUT) | CLI_BIT(OPT_NAME) | CLI_BIT(OPT_WITH_KEY),
+	  "make the keyring of a new service, on the server as root",
+	  "  Makes the keyring with its enrolment CA, and seals it to this machine with systemd-creds, as\n"
+	  "  keyring.cred beside pfxd.conf. It prints the first token, of role admin, this once. It insists on\n"
+	  "  --export FILE or --no-export: what is sealed to a machine or its TPM dies with it, and without its\n"
+	  "  keyring a database opens nothing. The export is encrypted (CMS, AES-256) under a recovery passphrase\n"
+	  "  of 140 random bits, which is printed this once; keep the two apart. keyring import opens it, and so\n"
+	  "  does: openssl cms -decrypt -inform PEM -in FILE -pwri_password PASSPHRASE\n\n"
+	  "  Where there is no TLS certificate it makes one, by a CA whose key it forgets, with the names of\n"
+	  "  --name, localhost, 127.0.0.1 and ::1, and writes ca.pem beside it. It replaces no file. Either all\n"
+	  "  are made or none; keyring.cred comes last.\n", keyring_init_run },
+	{ "keyring import", "FILE", 1, 1,
+	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_PASSPHRASE_FILE) | CLI_BIT(OPT_PASSPHRASE_FD) |
+		  CLI_BIT(OPT_NAME) | CLI_BIT(OPT_WITH_KEY),
+	  "bring a keyring back from its export, on the server as root",
+	  "  Opens an export and seals it to this machine, as keyring init does; for a new machine, or one whose\n"
+	  "  TPM was replaced. It asks for the recovery passphrase unless an option says it. FILE may also be a\n"
+	  "  keyring that is not encrypted, as pfxd --dev keeps it. A keyring.cred that is there is not replaced:\n"
+	  "  move it away first.\n", keyring_import_run },
+	{ "keyring export", "FILE", 1, 1, CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_PASSPHRASE_OUT),
+	  "write another copy of the keyring for safe-keeping, on the server as root",
+	  "  Opens the keyring of this machine and encrypts it under a new recovery passphrase, which is printed\n"
+	  "  this once. Older exports stay as good as they were.\n", keyring_export_run },
 	{ "dev-init", "DIR", 1, 1, CLI_ALONE, "make what pfxd --dev DIR needs (the launcher runs this)",
 	  "  Makes, without any server:\n"
 	  "    DIR/ca.pem           the CA of the TLS certificate; its key is not kept\n"
@@ -120,6 +161,7 @@ static const struct cli_program program = {
 		"DESCRIPTION\n"
 		"  pfxctl imports people's S/MIME certificates into pfxd, lets devices enrol, and shows what is "
 	"there.\n"
+		"  On the server itself, as root, it makes the keyring and brings it back.\n"
 		"  It speaks to the admin interface over TLS with a token. Secrets come from files, descriptors or "
 	"the\n"
 		"  terminal, never from an argument or the environment. Results go to standard output, everything "

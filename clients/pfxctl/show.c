@@ -116,17 +116,36 @@ void show_object(const struct cli *cli, json_t *answer, const struct column *col
 	}
 }
 
-static int write_out(struct view bytes_secret)
+static bool write_all(struct view bytes_secret)
 {
 	fflush(stdout);
 	while (bytes_secret.len > 0) {
 		ssize_t n = write(STDOUT_FILENO, bytes_secret.p, bytes_secret.len);
 		if (n <= 0)
-			return trouble(EXIT_LOCAL, "can not write the token to standard output; revoke it and make "
-				       "another");
+			return false;
 		bytes_secret = view_of(bytes_secret.p + n, bytes_secret.len - (size_t)n);
 	}
-	return EXIT_DONE;
+	return true;
+}
+
+static int write_out(struct view bytes_secret)
+{
+	if (write_all(bytes_secret))
+		return EXIT_DONE;
+	return trouble(EXIT_LOCAL, "can not write the token to standard output; revoke it and make another");
+}
+
+int show_secret(const char *title, struct view secret)
+{
+	BUF line_secret = buf_new(SECRET_LINE_MAX_BYTES);
+	if (!line_secret)
+		return trouble(EXIT_LOCAL, "no memory");
+	buf_printf(line_secret, "%s: ", title);
+	buf_put(line_secret, secret.p, secret.len);
+	buf_put_u8(line_secret, '\n');
+	if (buf_ok(line_secret) && write_all(buf_view(line_secret)))
+		return EXIT_DONE;
+	return trouble(EXIT_LOCAL, "can not write the %s to standard output", title);
 }
 
 static int write_json(struct view token_secret, json_t *facts)

@@ -24,6 +24,9 @@ void show_object(const struct cli *cli, json_t *answer, const struct column *col
 /* Prints json on one line. */
 void show_json(const json_t *json);
 
+/* Prints "title: secret" on a line, past the buffers of stdio. EXIT_LOCAL. */
+int show_secret(const char *title, struct view secret);
+
 /* Makes ready what --token-out names, before the server is asked: it shows a token once. A file that is there is kept,
  * unless --force is given. Without --token-out it does nothing. Free with file_abandon(). */
 int token_out_begin(const struct cli *cli, struct file_new *ret);

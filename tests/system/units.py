@@ -121,3 +121,78 @@ class Keeper:
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+
+# ---- a machine of its own ----
+
+INSIDE = """
+while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 125; shift 2; done
+shift
+exec "$@"
+"""
+
+
+def free_of_machine():
+    """Skips where a test can not have a machine of its own."""
+    need_root()
+    if not pathlib.Path("/usr/bin/systemd-creds").exists():
+        raise Skip("there is no systemd-creds")
+    if run("unshare", "--mount", "true", ok=False).returncode != 0:
+        raise Skip("this root may not make mount namespaces")
+
+
+class Machine:
+    """A server as the package leaves it: a pfxd.conf, no keyring, and a host key that no other machine has."""
+
+    def __init__(self, folder, name="machine"):
+        free_of_machine()
+        self.dir = pathlib.Path(folder) / name
+        self.conf, self.credential = self.dir / "pfxd.conf", self.dir / "keyring.cred"
+        self.secret, self.id = self.dir / "systemd", self.dir / "machine-id"
+        for made in (self.dir, self.secret, self.dir / "run"):
+            made.mkdir(mode=0o755)
+        self.id.write_text(os.urandom(16).hex() + "\n")
+        self.configure()
+        self.binds = {"/var/lib/systemd": self.secret, "/etc/machine-id": self.id}
+
+    def configure(self, more=""):
+        self.conf.write_text("[paths]\ndatabase = pfxd.db\ntls_certificate = tls/server.pem\ntls_key = tls/server.key\n"
+                             "runtime = run\n[keeper]\ndevice_front_user =\nadmin_front_user =\nhealth_seconds = 1\n" +
+                             more)
+
+    def command(self, *command, binds=None, before=""):
+        """What runs a command on this machine; before: shell lines, to set more of it up."""
+        pairs = [str(part) for over, under in {**self.binds, **(binds or {})}.items() for part in (under, over)]
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", before + INSIDE, "sh", *pairs, "--",
+                *[str(c) for c in command]]
+
+    def inside(self, *command, binds=None, before="", ok=True, **options):
+        return run(*self.command(*command, binds=binds, before=before), ok=ok, **options)
+
+    def ctl(self, *arguments, **options):
+        """pfxctl on this machine, as root."""
+        return self.inside(BUILD / "pfxctl", *arguments, "--pfxd-conf", self.conf, **options)
+
+    def refused(self, status, *arguments, **options):
+        """What it says on standard error when it ends with this status."""
+        done = self.ctl(*arguments, ok=False, **options)
+        assert done.returncode == status, (arguments, done)
+        return done.stderr.decode()
+
+    def keyring(self, credential=None):
+        """The text of the sealed keyring, as systemd would give it to the keeper."""
+        return self.inside("systemd-creds", "decrypt", "--name=keyring", credential or self.credential, "-").stdout
+
+    def files(self):
+        """{path: bytes} of all that is there but the host's own key, empty folders too."""
+        return {str(p.relative_to(self.dir)): p.read_bytes() if p.is_file() else None
+                for p in self.dir.rglob("*") if self.secret not in p.parents and not p.is_socket()}
+
+    def start_keeper(self, log=None, env=None, **more):
+        """The keeper with its credential, as its unit starts it."""
+        credentials = self.dir.parent / f"{self.dir.name}-credentials"
+        credentials.mkdir(exist_ok=True)
+        (credentials / "keyring").write_bytes(self.keyring())
+        (credentials / "keyring").chmod(0o600)
+        return Keeper(self.dir, log or self.dir.parent / "keeper.log",
+                      env={"CREDENTIALS_DIRECTORY": str(credentials), **(env or {})}, **more)

@@ -1,0 +1,30 @@
+/* Where the service on this machine has its files, as its pfxd.conf says. For the commands that run on the server. */
+#ifndef PFXD_PFXCTL_SERVER_H
+#define PFXD_PFXCTL_SERVER_H
+
+#include "../shared/file.h"
+#include "commands.h"
+#include "config.h"
+
+#define TLS_GROUP "pfxd-tls" /* may read the TLS key; both fronts are in it */
+
+struct server {
+	struct config config;
+	char conf[PATH_BYTES];       /* pfxd.conf itself */
+	char credential[PATH_BYTES]; /* the sealed keyring, beside it */
+	char keyring[PATH_BYTES];    /* a keyring that is not sealed; "" where it is a credential */
+	char database[PATH_BYTES], runtime[PATH_BYTES];
+	char tls_certificate[PATH_BYTES], tls_key[PATH_BYTES];
+	char tls_ca[PATH_BYTES];     /* beside the certificate: whom to trust where the CA is no public one */
+};
+
+/* Reads --pfxd-conf, by default /etc/pfxd/pfxd.conf, which need not be there. EXIT_USAGE for a file that is wrong. */
+int server_find(const struct cli *cli, struct server *ret);
+
+/* EXIT_LOCAL for who is not root, naming the command. */
+int server_need_root(const struct cli *cli);
+
+/* Reads the keyring, opening it with systemd-creds where it is sealed. EXIT_LOCAL. */
+int server_open_keyring(const struct server *server, struct buf *ret_secret);
+
+#endif
