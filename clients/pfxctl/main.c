@@ -52,6 +52,7 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_PASSPHRASE_FD] = { "passphrase-fd", "N", "the same from the open descriptor N" },
 	[OPT_PASSPHRASE_OUT] = { "passphrase-out", "FILE", "write the recovery passphrase there (0600) and do not\n"
 				 "print it" },
+	[OPT_LOCAL] = { "local", NULL, "ask the keeper on this machine, as root and without a\ntoken" },
 };
 
 enum { MANY = INT_MAX };
@@ -111,9 +112,11 @@ static const struct cli_command commands[] = {
 	{ "audit list", "", 0, 0, CLI_BIT(OPT_LIMIT), "list the audit records, oldest first",
 	  "  One record for every import, release, enrolment, revocation, deletion and administrative act.\n",
 	  audit_list_run },
-	{ "audit verify", "", 0, 0, 0, "check the audit chain, and what is stored against it",
+	{ "audit verify", "", 0, 0, CLI_BIT(OPT_LOCAL) | CLI_BIT(OPT_PFXD_CONF),
+	  "check the audit chain, and what is stored against it",
 	  "  The server recomputes the chain of records and the state of devices, tokens and roles from it.\n"
-	  "  Exit status 0: all agree. 1: each difference is printed, a line each.\n", audit_verify_run },
+	  "  Exit status 0: all agree. 1: each difference is printed, a line each. With --local it needs no\n"
+	  "  token: root asks the keeper on the server itself.\n", audit_verify_run },
 	{ "ca", "", 0, 0, 0, "print the enrolment CA, PEM",
 	  "  Who checks bundles or device certificates needs it. It is not the CA of the server's TLS.\n", ca_run },
 	{ "health", "", 0, 0, CLI_BIT(OPT_HEALTH_URL), "show the health of the service",

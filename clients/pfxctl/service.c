@@ -1,5 +1,7 @@
-/* The service itself: audit list, audit verify, ca, health. pfxctl. */
+/* The service itself: audit list, audit verify, ca, health. pfxctl. Verification can also be had from the keeper on the
+ * same machine. */
 #include "commands.h"
+#include "local.h"
 #include "session.h"
 #include "show.h"
 
@@ -44,13 +46,45 @@ static void print_differences(json_t *differences)
 	}
 }
 
-int audit_verify_run(const struct cli *cli)
+static int verify_by_server(const struct cli *cli, json_t **ret)
 {
 	SESSION session;
-	JSON answer = NULL;
 	int rc = session_open(cli, &session);
+	return rc ? rc : session_get(&session, "/v1/audit/verification", ret);
+}
+
+/* In the form that the server would give it. */
+static int verification_to_json(struct view fields, json_t **ret)
+{
+	struct msg_verification m;
+	struct msg_string difference;
+	JSON differences = json_array();
+	if (read_verification(fields, &m) < 0)
+		return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version");
+	while (m.differences.len > 0 && get_string(&m.differences, &difference) == 0)
+		json_array_append_new(differences,
+				      json_stringn((const char *)difference.value.p, difference.value.len));
+	*ret = json_pack("{s:b, s:I, s:O}", "ok", m.ok, "records", (json_int_t)m.records, "differences", differences);
+	return *ret ? EXIT_DONE : trouble(EXIT_LOCAL, "no memory");
+}
+
+static int verify_here(const struct cli *cli, json_t **ret)
+{
+	struct server server;
+	struct view fields;
+	BUF answer = buf_new(FRAME_MAX_BYTES);
+	int rc = answer ? server_need_root(cli) : trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE)
-		rc = session_get(&session, "/v1/audit/verification", &answer);
+		rc = server_find(cli, &server);
+	if (rc == EXIT_DONE)
+		rc = local_ask(&server, VERB_VERIFY, LOCAL_VERIFY_SECONDS, answer, &fields);
+	return rc ? rc : verification_to_json(fields, ret);
+}
+
+int audit_verify_run(const struct cli *cli)
+{
+	JSON answer = NULL;
+	int rc = cli->value[OPT_LOCAL] ? verify_here(cli, &answer) : verify_by_server(cli, &answer);
 	if (rc)
 		return rc;
 	json_t *differences = json_object_get(answer, "differences");

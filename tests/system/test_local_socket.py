@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The keeper's third socket, for root on the server: what it tells without a token, and to whom it tells nothing."""
 
+import re
+
 from units import *
 
 ANN = "ann@example.org"
@@ -89,6 +91,34 @@ def verification_tells_root_of_a_row_that_was_put_back(folder):
     keeper = Keeper(service.dir, folder / "keeper.log")
     ok, _, differences = take(keeper.ask("VERIFY")[1], "u8", "u64", "b")
     assert ok == 0 and b"but its row is gone" in differences, differences
+
+
+@test
+def pfxctl_has_the_audit_verified_without_a_token(folder):
+    need_root()
+    service = used_folder(folder)
+    service.start()
+    by_server = service.admin("GET", "/v1/audit/verification").expect(200).json
+    service.stop()
+    keeper = Keeper(service.dir, folder / "keeper.log")
+
+    def verify(status, *more):
+        done = run(BUILD / "pfxctl", "audit", "verify", "--local", "--pfxd-conf", service.dir / "pfxd.conf", *more, ok=False)
+        assert done.returncode == status, done
+        return done
+    assert re.fullmatch(rb"\d+ records, and what is stored agrees with them\n", verify(0).stdout)
+    told = json.loads(verify(0, "--json").stdout)
+    assert told == {"ok": True, "records": told["records"], "differences": []} and told["records"] > 5, told
+    assert told == by_server, told
+    with contextlib.closing(sqlite3.connect(service.dir / "pfxd.db", isolation_level=None)) as database:
+        database.execute("DELETE FROM devices WHERE state = 2")
+    done = verify(1)
+    assert b"but its row is gone" in done.stdout and b"SECURITY.md" in done.stderr, done
+    told = json.loads(verify(1, "--json").stdout)
+    assert told["ok"] is False and len(told["differences"]) == len(done.stdout.splitlines()), told
+    keeper.stop()
+    done = verify(3)
+    assert b"keeper-local.sock" in done.stderr and b"systemctl status pfxd-keeper" in done.stderr, done
 
 
 @test
