@@ -53,6 +53,7 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_PASSPHRASE_OUT] = { "passphrase-out", "FILE", "write the recovery passphrase there (0600) and do not\n"
 				 "print it" },
 	[OPT_LOCAL] = { "local", NULL, "ask the keeper on this machine, as root and without a\ntoken" },
+	[OPT_QUIET] = { "quiet", NULL, "print only what is not well" },
 };
 
 enum { MANY = INT_MAX };
@@ -147,6 +148,16 @@ static const struct cli_command commands[] = {
 	  "write another copy of the keyring for safe-keeping, on the server as root",
 	  "  Opens the keyring of this machine and encrypts it under a new recovery passphrase, which is printed\n"
 	  "  this once. Older exports stay as good as they were.\n", keyring_export_run },
+	{ "doctor", "", 0, 0, CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_QUIET) | CLI_BIT(OPT_JSON),
+	  "look at what usually goes wrong, on the server as root",
+	  "  Looks at the clock, the keyring, the TLS certificate, units and sockets, and at what the keeper tells:\n"
+	  "  the database, the audit chain, the disk, the openers, and what ends when. It prints a line for each,\n"
+	  "  and a second one that says how to mend it. It changes nothing.\n"
+	  "    ok    it is well\n"
+	  "    soon  nothing is broken yet: a certificate ends within 90 days\n"
+	  "    MEND  it is broken, or ends within 30 days (\"at once\": 7); in proportion for what lives less than\n"
+	  "          a year\n"
+	  "  Exit status 0: nothing to mend. 1: something is.\n", doctor_run },
 	{ "dev-init", "DIR", 1, 1, CLI_ALONE, "make what pfxd --dev DIR needs (the launcher runs this)",
 	  "  Makes, without any server:\n"
 	  "    DIR/ca.pem           the CA of the TLS certificate; its key is not kept\n"
@@ -164,7 +175,7 @@ static const struct cli_program program = {
 		"DESCRIPTION\n"
 		"  pfxctl imports people's S/MIME certificates into pfxd, lets devices enrol, and shows what is "
 	"there.\n"
-		"  On the server itself, as root, it makes the keyring and brings it back.\n"
+		"  On the server itself, as root, it makes the keyring, brings it back, and finds what is wrong.\n"
 		"  It speaks to the admin interface over TLS with a token. Secrets come from files, descriptors or "
 	"the\n"
 		"  terminal, never from an argument or the environment. Results go to standard output, everything "

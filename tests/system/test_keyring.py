@@ -128,7 +128,7 @@ def who_is_not_root_is_told_so(folder):
     # The test's own user, or nobody.
     uid = os.getuid() or 65534
     for command in (["keyring", "init", "--no-export"], ["keyring", "export", "x"], ["keyring", "import", "x"],
-                    ["audit", "verify", "--local"]):
+                    ["doctor"], ["audit", "verify", "--local"]):
         done = run(BUILD / "pfxctl", *command, ok=False, user=uid, cwd="/")
         assert done.returncode == 4 and b"as root" in done.stderr, done
 
