@@ -178,7 +178,8 @@ class Service:
             self.dir.mkdir(mode=0o700, exist_ok=True)
             (self.dir / "pfxd.conf").write_text(
                 "[paths]\ndatabase = pfxd.db\nkeyring = keyring\ntls_certificate = tls/server.pem\n"
-                "tls_key = tls/server.key\nruntime = run\n" + self.config)
+                "tls_key = tls/server.key\nruntime = run\n"
+                "[keeper]\ndevice_front_user =\nadmin_front_user =\n" + self.config)
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [self.build / "pfxd", "--dev", self.dir, "--base-port", str(self.base)],
