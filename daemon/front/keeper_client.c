@@ -63,6 +63,13 @@ void keeper_begin(struct keeper *k, int64_t deadline_ms, bool repeatable, struct
 	k->input = input;
 }
 
+void keeper_done(struct keeper *k)
+{
+	buf_reset(k->out);
+	if (k->in)
+		buf_reset(k->in);
+}
+
 bool keeper_was_asked(const struct keeper *k)
 {
 	return k->asked;

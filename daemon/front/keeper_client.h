@@ -17,6 +17,9 @@ void keeper_free(struct keeper *k);
  * made twice. input may be NULL; else it is released as soon as the first frame is made of it. */
 void keeper_begin(struct keeper *k, int64_t deadline_ms, bool repeatable, struct body *input);
 
+/* Ends them: wipes what was asked and answered. */
+void keeper_done(struct keeper *k);
+
 /* True once a well-formed call was made since keeper_begin(): its content was in order. */
 bool keeper_was_asked(const struct keeper *k);
 /* What the keeper said with its last error, in seconds; 0: nothing. */
@@ -24,7 +27,7 @@ uint32_t keeper_retry_after(const struct keeper *k);
 /* Hands over the frame of the last answer; views into it stay valid. The caller frees it. */
 struct buf *keeper_take_answer(struct keeper *k);
 
-/* name, verb, message, answer. Each returns 0 with *ret, whose views live until the next call or keeper_free(); the
+/* name, verb, message, answer. Each returns 0 with *ret, whose views live until the next call or keeper_done(); the
  * fault that the keeper told; UNAVAILABLE when it can not be reached or takes too long; MALFORMED_REQUEST when the
  * message is over a limit; BAD_FRAME. */
 #define KEEPER_CALLS(C) \

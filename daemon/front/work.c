@@ -53,6 +53,7 @@ static void answer(struct request *r, struct keeper *k)
 	if (rc == -FAULT_UNAUTHORIZED && (http->role == ROLE_ADMIN || r->route->flags & ROUTE_OPEN))
 		http_count_refused(r);
 	body_done(&r->body);
+	keeper_done(k);
 }
 
 /* The next request, or NULL when the work has come to its end. */
