@@ -17,8 +17,9 @@ static inline void key256_wipe(struct key256 *key) { explicit_bzero(key, sizeof 
 /* A local 256-bit secret, wiped on every way out of its block: KEY256 data_key_secret; */
 #define KEY256 __attribute__((cleanup(key256_wipe))) struct key256
 
-/* Overwrites the part of the stack that the calls just made have used: WIPE_STACK_BYTES below the caller. */
+/* Overwrites what the calls just made have left in this thread: WIPE_STACK_BYTES of stack below the caller, and the
+ * vector registers. For a thread that is done with a request, before it waits for the next. */
 enum { WIPE_STACK_BYTES = 32768 };
-void wipe_stack(void);
+void wipe_traces(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "refusal.h"
 #include "request.h"
 #include "tls.h"
+#include "wipe.h"
 
 #include <microhttpd.h>
 #include <string.h>
@@ -304,6 +305,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	if (event == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if (peer)
 			deadline_remove(h->deadlines, peer);
+		wipe_traces(); /* of a request that never was whole */
 		return;
 	}
 	int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -345,6 +347,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	deadline_set(h->deadlines, r->peer, PHASE_IDLE, h->config->idle_seconds);
 	request_free(r);
 	*context = NULL;
+	wipe_traces(); /* of what TLS and HTTP read and wrote */
 	atomic_fetch_sub(&h->in_flight, 1);
 }
 

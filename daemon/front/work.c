@@ -7,6 +7,7 @@
 #include "http.h"
 #include "keeper_client.h"
 #include "request.h"
+#include "wipe.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -82,6 +83,7 @@ static void *run(void *arg)
 	for (struct request *r; (r = next(w));) {
 		struct MHD_Connection *connection = r->connection;
 		answer(r, k);
+		wipe_traces();
 		r->state = REQUEST_ANSWERED;
 		MHD_resume_connection(connection);
 	}

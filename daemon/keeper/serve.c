@@ -159,7 +159,7 @@ static int serve_one(struct keeper *k, const struct connection_thread *t)
 	int rc = frame_receive(t->fd, in, max, -1, &verb, &fields);
 	if (rc == 0) {
 		rc = handle(k, t->listener->kind, verb, fields, out);
-		wipe_stack();
+		wipe_traces();
 	}
 	if (rc == 0)
 		rc = frame_send(t->fd, out, clock_ms() + SEND_MS);

@@ -222,7 +222,7 @@ static int serve_all(struct opener *o)
 		rc = wait_for_request(o);
 		if (rc == 0)
 			rc = serve(o);
-		wipe_stack();
+		wipe_traces();
 	}
 	return rc == -FAULT_CLOSED ? 0 : rc;
 }

@@ -1,5 +1,6 @@
-/* That free() and realloc() wipe, also for libraries. What memory held is read after it was given back: through a
- * pointer that the compiler can not follow, in a child, so that nothing else uses the block in between.
+/* That free() and realloc() wipe, also for libraries, and wipe_traces() what calls leave. What memory held is read
+ * after it was given back: through a pointer that the compiler can not follow, in a child, so that nothing else uses
+ * the block in between.
  *
  * Where wipe_free.c is not built or not used (sanitizers, valgrind) there is nothing to look at: they are not run. */
 #include "unit.h"
@@ -199,7 +200,7 @@ TEST(a_key_is_wiped_at_the_end_of_its_block)
 
 static __attribute__((noinline)) void leave_on_stack(void)
 {
-	volatile uint8_t local[512]; /* its upper end may lie where wipe_stack() keeps its own return address */
+	volatile uint8_t local[512]; /* its upper end may lie where wipe_traces() keeps its own return address */
 	for (size_t i = 0; i < sizeof local; i++)
 		local[i] = SECRET;
 	address = (uintptr_t)local;
@@ -209,7 +210,7 @@ static bool stack_wiped(size_t size)
 {
 	(void)size;
 	leave_on_stack();
-	wipe_stack();
+	wipe_traces();
 	return left_behind(256) == 0;
 }
 
@@ -218,11 +219,50 @@ TEST(the_stack_below_a_call_is_wiped)
 	assert_true(in_child(stack_wiped, 0));
 }
 
+#if defined(__x86_64__)
+enum { XMM_BYTES = 16, ZMM_BYTES = 64 };
+
+/* What register 15 holds, which every processor has, and register 31, which has to be asked for. */
+static void read_vectors(uint8_t ret_xmm15[static XMM_BYTES], uint8_t ret_zmm31[static ZMM_BYTES])
+{
+	__asm__ volatile("movdqu %%xmm15, (%0)" : : "r"(ret_xmm15) : "memory");
+	if (__builtin_cpu_supports("avx512f"))
+		__asm__ volatile("vmovdqu64 %%zmm31, (%0)" : : "r"(ret_zmm31) : "memory");
+}
+
+static void fill_vectors(const uint8_t from[static ZMM_BYTES])
+{
+	__asm__ volatile("movdqu (%0), %%xmm15" : : "r"(from) : "memory");
+	if (__builtin_cpu_supports("avx512f"))
+		__asm__ volatile("vmovdqu64 (%0), %%zmm31" : : "r"(from) : "memory");
+}
+
+TEST(the_vector_registers_are_wiped)
+{
+	bool has_both = __builtin_cpu_supports("avx512f");
+	uint8_t secret[ZMM_BYTES], xmm15[XMM_BYTES], zmm31[ZMM_BYTES] = { 0 };
+	static const uint8_t nothing[ZMM_BYTES];
+	memset(secret, SECRET, sizeof secret);
+	fill_vectors(secret);
+	read_vectors(xmm15, zmm31);
+	assert_memory_equal(xmm15, secret, sizeof xmm15); /* the control */
+	assert_memory_equal(zmm31, has_both ? secret : nothing, sizeof zmm31);
+	fill_vectors(secret);
+	wipe_traces();
+	read_vectors(xmm15, zmm31);
+	assert_memory_equal(xmm15, nothing, sizeof xmm15);
+	assert_memory_equal(zmm31, nothing, sizeof zmm31);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest everywhere[] = {
 		cmocka_unit_test(free_and_realloc_of_nothing_are_as_ever),
 		cmocka_unit_test(a_key_is_wiped_at_the_end_of_its_block),
+#if defined(__x86_64__)
+		cmocka_unit_test(the_vector_registers_are_wiped),
+#endif
 	};
 	const struct CMUnitTest wiping[] = {
 		cmocka_unit_test(free_wipes_the_block),
