@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +39,17 @@ def test(function):
 
 class Skip(Exception):
     """Raised by a test that can not run here; says why."""
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise Skip("needs root, to look into processes that others may not look into")
+
+
+def without_a_sanitizer():
+    """Its library is linked into everything, maps more memory than any limit allows, and has its own allocator."""
+    if re.search(rb"lib[a-z]+san\.so", run("ldd", BUILD / "pfxd-opener").stdout):
+        raise Skip("a sanitizer is linked into these programs")
 
 
 def main():
@@ -101,6 +113,16 @@ def is_running(pid):
     except OSError:
         return False
     return state != "Z"
+
+
+def busy_cpu(pids):
+    """Whether one of them has used a tenth of a second of CPU: it is at work, then."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            if int(fields[11]) + int(fields[12]) >= os.sysconf("SC_CLK_TCK") // 10:
+                return True
+    return False
 
 
 def free_base_port():
@@ -519,7 +541,6 @@ def u32(value):
 
 def verbs():
     """{name: number} of every verb, read from the header that holds them."""
-    import re
     text = (ROOT / "common/protocol.h").read_text()
     return {m[1]: int(m[2]) for m in re.finditer(r"\bV\((\w+),\s*(\d+),", text)}
 

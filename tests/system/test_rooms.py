@@ -4,8 +4,6 @@ the rooms begin, end, and begin again."""
 
 from harness import *
 
-import re
-
 import ctypes
 
 ANN = "ann@example.org"
@@ -14,11 +12,6 @@ FORBIDDEN = {
     "keeper": ("libmicrohttpd", "libgnutls", "libjansson", "libssl", "libcurl"),
 }
 OPENER_LIBRARIES = ("libcrypto.so", "libc.so", "legacy.so", "ld-linux")
-
-
-def need_root():
-    if os.geteuid() != 0:
-        raise Skip("needs root, to look into processes that others may not look into")
 
 
 def mapped(pid):
@@ -69,12 +62,6 @@ def busy_openers(service, folder):
 
 
 # ---- libraries ----
-
-def without_a_sanitizer():
-    """Its library is linked into everything, and it maps more memory than any limit allows."""
-    if re.search(rb"lib[a-z]+san\.so", run("ldd", BUILD / "pfxd-opener").stdout):
-        raise Skip("a sanitizer is linked into these programs")
-
 
 @test
 def no_program_is_linked_with_what_it_must_not_be_able_to_do(folder):
@@ -366,16 +353,6 @@ def sigterm_lets_what_was_begun_end_and_exits_with_0(folder):
     rooms = [pid for pids in service.rooms().values() for pid in pids]
     assert service.stop() == 0
     assert not any(is_running(pid) for pid in rooms)
-
-
-def busy_cpu(pids):
-    """Whether one of them has used a tenth of a second of CPU: it is at work, then."""
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            if int(fields[11]) + int(fields[12]) >= os.sysconf("SC_CLK_TCK") // 10:
-                return True
-    return False
 
 
 @test

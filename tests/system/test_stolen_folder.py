@@ -1,80 +1,10 @@
 #!/usr/bin/env python3
 """Everything on disk but the keyring, in a thief's hands: no byte of a private key, no password, no token is in it."""
 
-from harness import *
-
-import re
+from needles import *
 
 ANN, BOB = "ann@example.org", "bob@example.org"
-WINDOW = 16
 PASSWORD = "correct hörse battery staple"
-
-
-def numbers_of(pem):
-    """The private components of a key, as integers' bytes, from openssl's text: not the public n and e."""
-    text = run("openssl", "pkey", "-noout", "-text", input=pem).stdout.decode()
-    found = {}
-    for name, body in re.findall(r"^(\w+):(?: \d+.*)?\n((?:    [0-9a-f:]+\n?)+)", text, re.M):
-        if name in ("privateExponent", "prime1", "prime2", "exponent1", "exponent2", "coefficient", "priv"):
-            found[name] = bytes.fromhex(re.sub(r"[^0-9a-f]", "", body)).lstrip(b"\0")
-    return found
-
-
-def base64_cores(data):
-    """base64 of data at each of its three alignments, without the characters that depend on what stands around it."""
-    for shift in range(3):
-        text = base64.b64encode(b"\0" * shift + data)
-        yield text[-(-8 * shift // 6):len(text) - 4]
-
-
-def windows(data, size=WINDOW):
-    return {data[at:at + size] for at in range(0, max(len(data) - size, 0) + 1)}
-
-
-class Needles:
-    """Windows of secrets, in every form in which a mistake would write them; and a search for all of them at once."""
-
-    def __init__(self):
-        self.names = {}
-
-    def add(self, name, data):
-        assert len(data) >= WINDOW, f"{name} is too short to be searched for"
-        for window in windows(data):
-            self.names.setdefault(window, name)
-
-    def add_file(self, name, data, other, thumbprint):
-        """What is in a PKCS#12 file and not in another of the same form: algorithms and the like are in every one. The
-        thumbprint stands in it as the key's id, and is no secret."""
-        for window in windows(data) - windows(other) - windows(bytes.fromhex(thumbprint)):
-            self.names.setdefault(window, name)
-
-    def add_binary(self, name, data):
-        """Raw in both orders, hex, base64."""
-        self.add(name + ", as it is", data)
-        self.add(name + ", backwards", data[::-1])
-        self.add(name + ", hex", data.hex().encode())
-        self.add(name + ", HEX", data.hex().upper().encode())
-        for core in base64_cores(data):
-            self.add(name + ", base64", core)
-            self.add(name + ", base64url", core.replace(b"+", b"-").replace(b"/", b"_"))
-
-    def add_text(self, name, text):
-        """A password: short, so whole (padded windows would be nothing of it)."""
-        for what, data in (("UTF-8", text.encode()), ("UTF-16BE", text.encode("utf-16-be")),
-                           ("UTF-16LE", text.encode("utf-16-le")), ("hex", text.encode().hex().encode()),
-                           ("JSON", json.dumps(text)[1:-1].encode())):
-            self.add(f"{name}, {what}", data)
-        for core in base64_cores(text.encode()):
-            self.add(f"{name}, base64", core)
-
-    def found_in(self, data):
-        """{name: hex of a window} of what is in data: every window of it is looked up, one pass whatever is sought."""
-        found = {}
-        for at in range(len(data) - WINDOW + 1):
-            window = data[at:at + WINDOW]
-            if window in self.names:
-                found.setdefault(self.names[window], window.hex())
-        return found
 
 
 KNOWN = {"keyring", "admin.token", "tls/server.key"}
