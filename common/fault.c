@@ -75,3 +75,8 @@ int fault_is_public(int code)
 {
 	return known(code) < FAULT_BAD_FRAME;
 }
+
+int fault_is_own(int code)
+{
+	return known(code) >= FAULT_INTERNAL;
+}

@@ -72,5 +72,8 @@ const char *fault_title(int code);
 
 /* True when code and sentence of this error may be shown to a client; the others are between the rooms. */
 int fault_is_public(int code);
+/* True when the sentence of this error is about the service itself. It may name records and files, never people, nor
+ * anything that a client sent: it can stand in any log. */
+int fault_is_own(int code);
 
 #endif

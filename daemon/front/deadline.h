@@ -17,6 +17,7 @@ struct peer {
 	enum phase phase;
 	int64_t deadline_ms;
 	struct address address;
+	bool refused; /* by the HTTP library itself; see refusal.h */
 };
 
 struct deadlines;

@@ -13,6 +13,7 @@
 
 static int reply_enrolled(struct request *r, const struct msg_enrolled *m)
 {
+	text_copy(m->device_id, r->device_id, sizeof r->device_id);
 	json_t *answer = json_pack("{s:o, s:o, s:o}", "deviceId", json_text(m->device_id), "certificate",
 				   json_text(m->certificate), "chain", json_text(m->chain));
 	return reply_json(r, 201, answer);

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "refusal.h"
 #include "request.h"
+#include "request_log.h"
 #include "tls.h"
 #include "wipe.h"
 
@@ -67,47 +68,6 @@ static void add_headers(const struct request *r, struct MHD_Response *response)
 		MHD_add_response_header(response, "Connection", "close");
 }
 
-/* The name of whom a request is about, as far as it has one. */
-static struct view person_of(const struct request *r)
-{
-	bool has = r->route && strstr(r->route->path, "{upn}") && !r->uri.segments[SEGMENT_NAME].malformed;
-	return view_text(has ? r->uri.segments[SEGMENT_NAME].text : "");
-}
-
-/* What was asked where there is no such call: who talks to the wrong port sees it here. A path may name a person. */
-static void log_no_call(const struct request *r)
-{
-	char method[16];
-	uri_show(r->method ? r->method : "?", method, sizeof method);
-	const struct log_field fields[] = {
-		{ "code", view_text(r->reply.fault ? fault_code(r->reply.fault) : ""), false },
-		{ "request_id", view_text(r->id), false },
-		{ "method", view_text(method), false },
-		{ "path", view_text(r->uri.shown), true },
-		{ 0 },
-	};
-	log_event(LOG_LEVEL_INFO, fields, "no such call: %d", r->reply.status);
-}
-
-static void log_reply(const struct request *r)
-{
-	char ms[24];
-	if (!r->route) {
-		log_no_call(r);
-		return;
-	}
-	snprintf(ms, sizeof ms, "%lld", (long long)(clock_ms() - r->began_ms));
-	const struct log_field fields[] = {
-		{ "code", view_text(r->reply.fault ? fault_code(r->reply.fault) : ""), false },
-		{ "request_id", view_text(r->id), false },
-		{ "ms", view_text(ms), false },
-		{ "user", person_of(r), true },
-		{ 0 },
-	};
-	enum log_level level = r->http->role == ROLE_HEALTH ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-	log_event(level, fields, "%s %s %d", r->route->method, r->route->path, r->reply.status);
-}
-
 static enum MHD_Result send_reply(struct request *r)
 {
 	struct MHD_Response *response = make_response(&r->reply);
@@ -117,7 +77,7 @@ static enum MHD_Result send_reply(struct request *r)
 	enum MHD_Result result = queue_own_reply(r->connection, (unsigned)r->reply.status, response);
 	MHD_destroy_response(response);
 	metrics_count(r->http->metrics, r->route, r->reply.status);
-	log_reply(r);
+	request_log(r);
 	return result;
 }
 
@@ -340,10 +300,11 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	struct http *h = cls;
 	struct request *r = *context;
 	(void)connection;
+	(void)why;
 	if (!r)
 		return;
-	if (r->reply.status == 0)
-		log_line(LOG_LEVEL_DEBUG, "a request ended without an answer (%d)", (int)why);
+	if (!r->told && !r->peer->refused)
+		request_log(r);
 	deadline_set(h->deadlines, r->peer, PHASE_IDLE, h->config->idle_seconds);
 	request_free(r);
 	*context = NULL;

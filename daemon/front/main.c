@@ -151,9 +151,9 @@ static void reload(struct front *f)
 {
 	sd_notify(0, "RELOADING=1");
 	if (tls_reload(f->config.header_seconds) < 0)
-		log_line(LOG_LEVEL_ERROR, "the old TLS certificate stays: %s", fault_detail());
+		log_detail(EVENT_NOT_RELOADED, "%s", fault_detail());
 	else
-		log_line(LOG_LEVEL_NOTICE, "the TLS certificate and its key were read again");
+		log_detail(EVENT_RELOADED, "the TLS certificate and its key");
 	sd_notify(0, "READY=1");
 }
 
@@ -177,7 +177,7 @@ static void serve(struct front *f)
 		if (!ready && health_keeper_answers(f->keeper_path)) {
 			ready = true;
 			sd_notify(0, "READY=1");
-			log_line(LOG_LEVEL_NOTICE, "ready");
+			log_event(EVENT_SERVING, NULL);
 		}
 		wait_for_signal(f, ready ? SWEEP_MS : DRAIN_STEP_MS);
 		deadline_sweep(f->main.deadlines);
@@ -204,7 +204,7 @@ static void drain(struct front *f)
 		if (drained)
 			return;
 	}
-	log_line(LOG_LEVEL_WARNING, "some requests did not end in time");
+	log_event(EVENT_NOT_DRAINED, NULL);
 }
 
 /* Frees everything; unless requests are stuck, because exit() would pull the libraries from under their threads. */
@@ -221,7 +221,7 @@ static void stop_all(struct front *f)
 
 static int start_failed(void)
 {
-	log_line(LOG_LEVEL_ERROR, "can not start: %s", fault_detail());
+	log_detail(EVENT_NOT_STARTED, "%s", fault_detail());
 	return EXIT_FAILURE;
 }
 
@@ -246,5 +246,6 @@ int main(int argc, char **argv)
 	serve(&front);
 	drain(&front);
 	stop_all(&front);
+	log_event(EVENT_ENDED, NULL);
 	return EXIT_SUCCESS;
 }

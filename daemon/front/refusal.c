@@ -6,12 +6,14 @@
  * stay as they are. */
 #include "refusal.h"
 
+#include "deadline.h"
 #include "fault.h"
 #include "log.h"
 #include "text.h"
 
 #include <dlfcn.h>
 #include <gnutls/gnutls.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -25,9 +27,14 @@ enum MHD_Result queue_own_reply(struct MHD_Connection *connection, unsigned stat
 	return next ? next(connection, status, response) : MHD_NO;
 }
 
+static int code_of(unsigned status)
+{
+	return status == 413 ? -FAULT_TOO_LARGE : status == 500 ? -FAULT_INTERNAL : -FAULT_MALFORMED_REQUEST;
+}
+
 static void write_problem(unsigned status, const char *id, struct buf *ret)
 {
-	int code = status == 413 ? -FAULT_TOO_LARGE : status == 500 ? -FAULT_INTERNAL : -FAULT_MALFORMED_REQUEST;
+	int code = code_of(status);
 	buf_printf(ret, "{\"type\":\"urn:pfxd:problem:%s\",\"title\":\"%s\",\"status\":%u,", fault_code(code),
 		   fault_title(code), status);
 	buf_printf(ret, "\"detail\":\"this can not be read as a request: %s\",", MHD_get_reason_phrase_for(status));
@@ -74,6 +81,26 @@ static void send_answer(struct MHD_Connection *connection, const struct buf *ans
 	discard_input(fd);
 }
 
+/* The request, if its first line was there, ends without an answer of ours and must not be told once more. */
+static void log_refusal(struct MHD_Connection *connection, unsigned status, const char *id)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct peer *peer = info ? info->socket_context : NULL;
+	char number[16];
+	snprintf(number, sizeof number, "%u", status);
+	const struct log_field fields[] = {
+		{ "status", view_text(number), LOG_PLAIN },
+		{ "code", view_text(fault_code(code_of(status))), LOG_PLAIN },
+		{ "detail", view_text("this can not be read as a request"), LOG_PLAIN },
+		{ "request_id", view_text(id), LOG_PLAIN },
+		{ 0 },
+	};
+	log_event(EVENT_REQUEST_FAILED, fields);
+	if (peer)
+		peer->refused = true;
+}
+
 /* Only the library calls this one. MHD_NO makes it close the connection. */
 enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response)
 {
@@ -83,9 +110,8 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
 	(void)response;
 	if (answer)
 		write_answer(status, id, answer);
+	log_refusal(connection, status, id);
 	if (answer && buf_ok(answer))
 		send_answer(connection, answer);
-	const struct log_field fields[] = { { "request_id", view_text(id), false }, { 0 } };
-	log_event(LOG_LEVEL_INFO, fields, "not readable as a request: %u", status);
 	return MHD_NO;
 }

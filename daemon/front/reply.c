@@ -1,8 +1,6 @@
 /* Makes answers: JSON, bytes, and problems. Front. A secret never passes through json_t here: see json_put_text(). */
 #include "reply.h"
 
-#include "fault.h"
-#include "log.h"
 #include "protocol.h"
 #include "request.h"
 
@@ -65,26 +63,25 @@ int reply_json(struct request *r, int status, json_t *json)
 	return reply_json_as(r, status, "application/json", json);
 }
 
-static const char *public_detail(const struct request *r, int code)
+static const char *public_detail(int code, const char *detail)
 {
-	if (fault_is_public(code) && code != -FAULT_INTERNAL)
-		return fault_detail();
-	const struct log_field fields[] = { { "request_id", view_text(r->id), false }, { 0 } };
-	log_event((enum log_level)fault_level(code), fields, "%s", fault_detail());
-	return "the cause is in the service's log, under this request's id";
+	return fault_is_public(code) && code != -FAULT_INTERNAL ? detail :
+	       "the cause is in the service's log, under this request's id";
 }
 
 void reply_problem(struct request *r, int code, uint32_t retry_after)
 {
 	int status = fault_status(code);
-	char type[64];
+	char type[64], detail[FAULT_DETAIL_MAX];
+	snprintf(detail, sizeof detail, "%s", fault_detail());
 	snprintf(type, sizeof type, "urn:pfxd:problem:%s", fault_code(code));
 	json_t *problem = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "type", type, "title", fault_title(code),
-				    "status", status, "detail", public_detail(r, code), "code", fault_code(code),
+				    "status", status, "detail", public_detail(code, detail), "code", fault_code(code),
 				    "requestId", r->id);
 	if (reply_json_as(r, status, "application/problem+json", problem) < 0)
 		reply_nothing(r, status);
 	r->reply.fault = code;
+	memcpy(r->reply.detail, detail, sizeof detail);
 	if (status == 503 || status == 429)
 		r->reply.retry_after = retry_after ? retry_after : RETRY_AFTER_SECONDS;
 }

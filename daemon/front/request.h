@@ -37,9 +37,11 @@ struct request {
 	bool has_fingerprint;      /* a client certificate was shown */
 	uint8_t fingerprint[FINGERPRINT_BYTES];
 	char if_none_match[ETAG_MAX_BYTES + 1];
+	char device_id[UUID_TEXT + 1]; /* that the answer names */
 
 	struct body body;
 	struct reply reply;
+	bool told; /* its event is logged */
 };
 
 /* Makes the request whose first line names target. NULL without memory. */

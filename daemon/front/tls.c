@@ -159,7 +159,7 @@ int tls_start(const char *certificate, const char *key)
 	if (!tls.current)
 		return -FAULT_MALFORMED_REQUEST;
 	if (has_expired(tls.current))
-		log_line(LOG_LEVEL_WARNING, "the certificate in %s has expired: clients will refuse it", certificate);
+		log_detail(EVENT_TLS_EXPIRED, "%s: clients will refuse it", certificate);
 	int rc = gnutls_session_ticket_key_generate(&tls.ticket_key_secret);
 	return rc < 0 ? fail(FAULT_INTERNAL, "no key for session tickets: %s", gnutls_strerror(rc)) : 0;
 }

@@ -181,6 +181,16 @@ static int check_audit(struct keeper *k)
 	return 0;
 }
 
+static void log_change(enum part part, int rc)
+{
+	const struct log_field fields[] = {
+		{ "part", view_text(part_facts[part].name), LOG_PLAIN },
+		{ "detail", view_text(rc < 0 ? fault_detail() : ""), LOG_PLAIN },
+		{ 0 },
+	};
+	log_event(rc < 0 ? EVENT_PART_FAILED : EVENT_PART_WELL, fields);
+}
+
 static void set_part(struct health *h, enum part part, int rc)
 {
 	pthread_mutex_lock(&h->lock);
@@ -188,8 +198,7 @@ static void set_part(struct health *h, enum part part, int rc)
 	if (rc < 0)
 		state = HEALTH_FAILED;
 	if (state != h->parts[part].state && (rc < 0 || h->parts[part].state == HEALTH_FAILED))
-		log_line(rc < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, "health: %s %s%s", part_facts[part].name,
-			 rc < 0 ? "failed: " : "is well again", rc < 0 ? fault_detail() : "");
+		log_change(part, rc);
 	h->parts[part].state = state;
 	snprintf(h->parts[part].detail, sizeof h->parts[part].detail, "%.*s", HEALTH_TEXT_MAX_BYTES,
 		 rc < 0 ? fault_detail() : "");
@@ -207,10 +216,9 @@ static void verify_audit(struct keeper *k)
 	if (rc == 0)
 		rc = audit_verify(k, c, &records, differences);
 	if (rc < 0)
-		log_line(LOG_LEVEL_ERROR, "the audit chain could not be verified: %s", fault_detail());
+		log_detail(EVENT_AUDIT_UNREAD, "%s", fault_detail());
 	for (struct view rest = buf_view(differences); rest.len > 0 && get_string(&rest, &difference) == 0;)
-		log_line(LOG_LEVEL_CRITICAL, "audit: %.*s", (int)difference.value.len,
-			 (const char *)difference.value.p);
+		log_detail(EVENT_AUDIT_DIFFERS, "%.*s", (int)difference.value.len, (const char *)difference.value.p);
 }
 
 static void check_all(struct keeper *k)
@@ -233,7 +241,7 @@ static void empty_log(struct keeper *k)
 	if (rc < 0)
 		atomic_store(&k->log_holds_deleted, true);
 	if (rc < 0 && rc != -FAULT_AGAIN)
-		log_line(LOG_LEVEL_WARNING, "the database's log could not be emptied: %s", fault_detail());
+		log_detail(EVENT_LOG_NOT_EMPTIED, "%s", fault_detail());
 }
 
 /* ---- the thread ---- */

@@ -62,8 +62,7 @@ static int open_all(struct keeper *k)
 		rc = look_filled(k, &filled);
 	if (rc == 0 && !filled) {
 		rc = db_write(k->db, fill_new, k);
-		log_line(LOG_LEVEL_WARNING, "there was nothing in %s: an empty database was begun under this keyring",
-			 k->config.database);
+		log_detail(EVENT_EMPTY_DATABASE, "there was nothing in %s", k->config.database);
 	}
 	if (rc == 0)
 		rc = health_check_keyring(k);
@@ -83,9 +82,9 @@ static void wait_for_end(const sigset_t *signals)
 	} while (number == SIGHUP);
 }
 
-static int give_up(const char *what)
+static int give_up(void)
 {
-	log_line(LOG_LEVEL_CRITICAL, "%s: %s", what, fault_detail());
+	log_detail(EVENT_NOT_STARTED, "%s", fault_detail());
 	sd_notifyf(0, "STATUS=%s", fault_detail());
 	return EXIT_FAILURE;
 }
@@ -110,16 +109,15 @@ int main(int argc, char **argv)
 	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
 	int local_fd = inherited_socket("local"); /* -1 under the launcher, which has none */
 	if (device_fd < 0 || admin_fd < 0) {
-		log_line(LOG_LEVEL_CRITICAL,
-			 "the sockets named device and admin were not passed: start the keeper by its "
-			 "systemd units or by pfxd");
+		log_detail(EVENT_NOT_STARTED, "the sockets named device and admin were not passed: start the keeper "
+			   "by its systemd units or by pfxd");
 		return EXIT_FAILURE;
 	}
 	if (open_all(&keeper) < 0)
-		return give_up("can not start");
+		return give_up();
 	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
-		return give_up("can not serve");
-	log_line(LOG_LEVEL_NOTICE, "serving");
+		return give_up();
+	log_event(EVENT_SERVING, NULL);
 	sd_notify(0, "READY=1\nSTATUS=serving");
 
 	wait_for_end(&signals);
@@ -129,9 +127,9 @@ int main(int argc, char **argv)
 		_exit(EXIT_SUCCESS);
 	health_stop(&keeper);
 	if (db_truncate_log(keeper.db) < 0)
-		log_line(LOG_LEVEL_NOTICE, "the database's log was not emptied: %s", fault_detail());
+		log_detail(EVENT_LOG_NOT_EMPTIED, "%s", fault_detail());
 	db_close(keeper.db);
 	keyring_free(keeper.keyring);
-	log_line(LOG_LEVEL_NOTICE, "ended");
+	log_event(EVENT_ENDED, NULL);
 	return EXIT_SUCCESS;
 }

@@ -206,7 +206,7 @@ static int start(struct pool *p, struct view token_id, struct buf *request, stru
 static int died(struct pool *p, int rc)
 {
 	atomic_fetch_add(&p->counters->opener_deaths, 1);
-	log_line(LOG_LEVEL_WARNING, "an opener was lost at a request: %s", fault_detail());
+	log_detail(EVENT_OPENER_LOST, "%s", fault_detail());
 	if (rc == -FAULT_TIMED_OUT)
 		return fail(FAULT_TOO_EXPENSIVE, "opening it took too long, and was ended");
 	return p->verb == VERB_OPEN_PFX ?

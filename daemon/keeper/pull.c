@@ -1,11 +1,15 @@
 /* Answers of the devices' socket that a device with a certificate asks for: CERTIFICATES, BUNDLE, RECEIPTS. Keeper
  * only. A bundle leaves only after the audit record of its release is durable. */
 #include "bundle.h"
+#include "encode.h"
 #include "fault.h"
+#include "log.h"
 #include "serve.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
+
+enum { SHA1_CHARS = 40 };
 
 /* Who shows this certificate. Reads in a transaction of its own: nobody may hold one while it waits to write, or the
  * database's log could not be emptied. */
@@ -75,7 +79,7 @@ struct pull {
 	struct shown shown;
 	size_t delivered;                  /* identities */
 	char etag[BUNDLE_ETAG_CHARS + 1];
-	struct buf *cms;
+	struct buf *cms, *thumbprints;     /* of what is delivered: SHA-1 in hex, with spaces between */
 };
 
 static int mark_pulled(struct connection *c, struct view device_id, int64_t now)
@@ -106,6 +110,20 @@ static int record_release(struct connection *c, void *arg)
 	return rc < 0 ? rc : mark_pulled(c, shown->device.id, p->now);
 }
 
+/* Notes what is delivered. */
+static void count_delivered(struct pull *p, const struct history *history)
+{
+	char hex[SHA1_CHARS + 1];
+	p->delivered = 0;
+	buf_reset(p->thumbprints);
+	for (size_t i = 0; i < history->count; i++) {
+		if (!history->at[i].delivered)
+			continue;
+		hex_encode(history->at[i].row.sha1, hex);
+		buf_printf(p->thumbprints, "%s%s", p->delivered++ ? " " : "", hex);
+	}
+}
+
 /* Reads what the device would get, and with make builds it, all of it of one moment. */
 static int prepare(struct pull *p, bool make)
 {
@@ -118,9 +136,8 @@ static int prepare(struct pull *p, bool make)
 		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &bundle);
 	if (rc == 0)
 		rc = bundle_etag(&bundle, p->etag);
-	p->delivered = 0;
-	for (size_t i = 0; rc == 0 && i < bundle.history.count; i++)
-		p->delivered += bundle.history.at[i].delivered;
+	if (rc == 0)
+		count_delivered(p, &bundle.history);
 	return rc == 0 && make ? bundle_make(p->k, c, &bundle, p->now, p->cms) : rc;
 }
 
@@ -137,15 +154,47 @@ static int pull(struct pull *p, bool *ret_unchanged)
 	return rc < 0 ? rc : prepare(p, true);
 }
 
+/* The one event of a pull that had keys to be opened, or was refused. Whose it was is known as far as the rows were
+ * read. */
+static void log_pull(const struct pull *p, int rc)
+{
+	const struct shown *shown = &p->shown;
+	char identities[24];
+	bool device_known = shown->device.id.len > 0;
+	snprintf(identities, sizeof identities, "%zu", p->delivered);
+	const struct log_field fields[] = {
+		{ "user", shown->user.upn, LOG_PERSON },
+		{ "user_id", shown->user.id, LOG_PLAIN },
+		{ "device", device_known ? shown->device.id : shown->certificate.device_id, LOG_PLAIN },
+		{ "identities", view_text(rc == 0 ? identities : ""), LOG_PLAIN },
+		{ "code", view_text(rc < 0 ? fault_code(rc) : ""), LOG_PLAIN },
+		{ "detail", view_text(rc < 0 ? fault_detail() : ""), fault_is_own(rc) ? LOG_PLAIN : LOG_PERSON },
+		{ "request_id", p->m.request_id, LOG_PLAIN },
+		/* Last: of many, only some go into a line. */
+		{ "thumbprint", rc == 0 ? buf_view(p->thumbprints) : view_text(""), LOG_WORDS },
+		{ 0 },
+	};
+	if (rc == 0)
+		log_event(EVENT_REENCRYPTED, fields);
+	else if (fault_status(rc) == 503)
+		log_event(EVENT_REENCRYPT_DELAYED, fields);
+	else
+		log_event_at(fault_level(rc) < LOG_LEVEL_NOTICE ? (enum log_level)fault_level(rc) : LOG_LEVEL_NOTICE,
+			     EVENT_REENCRYPT_FAILED, fields);
+}
+
 int answer_bundle(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
 	bool unchanged = false;
 	BUF cms = buf_new(BUNDLE_MAX_BYTES);
-	struct pull p = { .k = k, .now = now_seconds(), .cms = cms };
-	int rc = cms ? read_bundle(fields, &p.m) : fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	BUF thumbprints = buf_new(IDENTITIES_PER_USER_MAX * (SHA1_CHARS + 1));
+	struct pull p = { .k = k, .now = now_seconds(), .cms = cms, .thumbprints = thumbprints };
+	int rc = cms && thumbprints ? read_bundle(fields, &p.m) : fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	if (rc == 0)
 		rc = pull(&p, &unchanged);
+	if (rc != -FAULT_BAD_FRAME && !unchanged)
+		log_pull(&p, rc);
 	shown_done(&p.shown);
 	if (rc < 0)
 		return rc;

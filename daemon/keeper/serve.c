@@ -114,12 +114,32 @@ int answer_authorize(struct keeper *k, const struct caller *who, struct view fie
 	return rc;
 }
 
-static int put_refusal(struct keeper *k, uint8_t verb, int rc, struct buf *out)
+/* A request's own event is the front's, and of a pull pull.c's. Here is told what the keeper found out, and would say
+ * even if the front were somebody else's. */
+static void log_refusal(uint8_t verb, struct view message, int rc)
+{
+	struct view request_id = view_text("");
+	bool no_right = rc == -FAULT_UNAUTHORIZED || rc == -FAULT_FORBIDDEN;
+	view_get_bytes(&message, REQUEST_ID_MAX, &request_id); /* every message but HEALTH's begins with it */
+	const struct log_field fields[] = {
+		{ "verb", view_text(verb_name(verb)), LOG_PLAIN },
+		{ "code", view_text(no_right ? fault_code(rc) : ""), LOG_PLAIN },
+		{ "detail", view_text(fault_detail()), fault_is_own(rc) ? LOG_PLAIN : LOG_PERSON },
+		{ "request_id", request_id, LOG_PLAIN },
+		{ 0 },
+	};
+	if (rc == -FAULT_TAMPERED)
+		log_event(EVENT_TAMPERED, fields);
+	else if (no_right && verb != VERB_BUNDLE)
+		log_event(EVENT_NO_RIGHT, fields);
+	else
+		log_line(LOG_LEVEL_DEBUG, "%s: %s", verb_name(verb), fault_code(rc));
+}
+
+static int put_refusal(struct keeper *k, uint8_t verb, struct view message, int rc, struct buf *out)
 {
 	const char *detail = fault_detail();
-	/* The sentence may name a person. One that names a damaged record is needed, and names ids alone. */
-	const struct log_field fields[] = { { "detail", view_text(detail), rc != -FAULT_TAMPERED }, { 0 } };
-	log_event((enum log_level)fault_level(rc), fields, "%s: %s", verb_name(verb), fault_code(rc));
+	log_refusal(verb, message, rc);
 	if (rc == -FAULT_UNAUTHORIZED || rc == -FAULT_FORBIDDEN)
 		atomic_fetch_add(&k->counters.refusals, 1);
 	if (rc == -FAULT_TAMPERED)
@@ -143,7 +163,7 @@ static int handle(struct keeper *k, enum socket_kind kind, uint8_t verb, struct 
 		rc = p->answer(k, &who, fields, out);
 	row_token_done(&who.token);
 	if (rc < 0 && rc != -FAULT_BAD_FRAME)
-		rc = put_refusal(k, verb, rc, out);
+		rc = put_refusal(k, verb, fields, rc, out);
 	return rc;
 }
 
@@ -192,8 +212,8 @@ static void *connection_main(void *arg)
 	while ((rc = serve_one(k, t)) == 0)
 		;
 	if (rc != -FAULT_CLOSED)
-		log_line(LOG_LEVEL_WARNING, "a connection on the %s socket was dropped: %s",
-			 t->listener->name, fault_detail());
+		log_detail(EVENT_CONNECTION_DROPPED, "on the %s socket: %s",
+			   t->listener->name, fault_detail());
 	forget(t);
 	return NULL;
 }
@@ -206,7 +226,7 @@ static bool peer_is_allowed(int fd, uid_t allowed)
 		return false;
 	if (peer.uid == allowed || peer.uid == 0)
 		return true;
-	log_line(LOG_LEVEL_WARNING, "user %u may not connect here", (unsigned)peer.uid);
+	log_detail(EVENT_PEER_REFUSED, "uid %u", (unsigned)peer.uid);
 	return false;
 }
 

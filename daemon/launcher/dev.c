@@ -108,7 +108,7 @@ static int check_owner(const char *dir)
 			    "chmod o-w %s, or give a folder in it that is not there yet", dir,
 			    (unsigned)s.st_mode & 07777, dir);
 	if ((s.st_mode & S_IWGRP) || s.st_uid != geteuid())
-		log_line(LOG_LEVEL_WARNING, "others may write in %s, and could replace the keyring in it", dir);
+		log_detail(EVENT_FOLDER_ODD, "others may write in %s, and could replace the keyring in it", dir);
 	return 0;
 }
 
@@ -137,8 +137,8 @@ static int check_content(const char *dir)
 	for (const struct dirent *entry; (entry = readdir(d));) {
 		if (is_own(entry->d_name))
 			continue;
-		log_line(LOG_LEVEL_WARNING, "%s holds what is not pfxd's (%s); its own files are put beside it", dir,
-			 entry->d_name);
+		log_detail(EVENT_FOLDER_ODD, "%s holds what is not pfxd's (%s); its own files are put beside it", dir,
+			   entry->d_name);
 		break;
 	}
 	return 0;

@@ -243,12 +243,12 @@ static void check_start(struct launcher *l)
 {
 	if (all_ready(&l->rooms)) {
 		if (dev_begun() < 0)
-			log_line(LOG_LEVEL_WARNING, "%s", fault_detail());
+			log_detail(EVENT_FOLDER_ODD, "%s", fault_detail());
 		l->stage = STAGE_SERVING;
 		l->give_up_ms = clock_ms() + WELL_MAX_MS;
 	} else if (clock_ms() - l->started_ms > START_MAX_MS) {
-		log_line(LOG_LEVEL_ERROR, "after %d seconds a room does not say that it is ready",
-			 START_MAX_MS / 1000);
+		log_detail(EVENT_ROOM_NOT_STARTED, "after %d seconds a room does not say that it is ready",
+			   START_MAX_MS / 1000);
 		end_with(l, EXIT_FAILURE);
 	}
 }
@@ -265,7 +265,7 @@ static void check_answers(struct launcher *l)
 	if (l->answers) {
 		tell(l, "ready");
 	} else if (now >= l->give_up_ms) {
-		log_line(LOG_LEVEL_WARNING, "not ready yet: %s", fault_detail());
+		log_detail(EVENT_NOT_READY, "%s", fault_detail());
 		tell(l, "up, but not ready (see /readyz)");
 		l->answers = true;
 	}
@@ -300,12 +300,12 @@ static void on_children(struct launcher *l)
 		return;
 	const struct room *room = &l->rooms.room[id];
 	if (l->stage == STAGE_STARTING) {
-		log_line(LOG_LEVEL_ERROR, "%s could not start: it %s", room->title, how_it_ended(status));
+		log_detail(EVENT_ROOM_NOT_STARTED, "%s could not start: it %s", room->title, how_it_ended(status));
 		end_with(l, EXIT_FAILURE);
 		return;
 	}
-	log_line(LOG_LEVEL_WARNING, "%s %s; it is started again in %lld ms", room->title, how_it_ended(status),
-		 (long long)room->pause_ms);
+	log_detail(EVENT_ROOM_RESTARTED, "%s %s; it is started again in %lld ms", room->title, how_it_ended(status),
+		   (long long)room->pause_ms);
 }
 
 static void on_signal(struct launcher *l)
@@ -390,6 +390,6 @@ int main(int argc, char **argv)
 	l.started_ms = clock_ms();
 	run(&l);
 	if (l.status == EXIT_SUCCESS)
-		log_line(LOG_LEVEL_NOTICE, "ended");
+		log_event(EVENT_ENDED, NULL);
 	return l.status;
 }

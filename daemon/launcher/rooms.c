@@ -93,7 +93,7 @@ void opener_start(struct rooms *r, enum opener_kind kind)
 	};
 	pid_t pid = start_program(r, "pfxd-opener", s);
 	if (pid < 0) {
-		log_line(LOG_LEVEL_ERROR, "no opener: %s", fault_detail());
+		log_detail(EVENT_ROOM_NOT_STARTED, "no opener: %s", fault_detail());
 		return;
 	}
 	for (size_t i = 0; i < OPENERS_MAX; i++) {
@@ -143,8 +143,8 @@ static void forget_opener(struct rooms *r, pid_t pid, int status)
 				continue;
 			r->gate[kind].pids[i] = 0;
 			if (WIFSIGNALED(status) && !r->openers_end)
-				log_line(LOG_LEVEL_NOTICE, "an opener (%s) was %s", opener_arguments[kind][2],
-					 how_it_ended(status));
+				log_detail(EVENT_OPENER_KILLED, "for %s, %s", opener_arguments[kind][2],
+					   how_it_ended(status));
 		}
 	}
 }
@@ -188,7 +188,7 @@ int rooms_restart_due(struct rooms *r)
 		if (room->pid > 0)
 			continue;
 		if (room->restart_at_ms <= now && room_start(r, id) < 0) {
-			log_line(LOG_LEVEL_ERROR, "%s: %s", room->title, fault_detail());
+			log_detail(EVENT_ROOM_NOT_STARTED, "%s: %s", room->title, fault_detail());
 			room->restart_at_ms = now + RESTART_LAST_MS;
 		}
 		if (room->pid <= 0 && (next < 0 || room->restart_at_ms - now < next))

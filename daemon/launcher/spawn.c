@@ -36,7 +36,7 @@ static void must(int rc, const char *what)
 {
 	if (rc >= 0)
 		return;
-	log_line(LOG_LEVEL_ERROR, "a child can not be set up: %s: %s", what, strerror(errno));
+	log_detail(EVENT_ROOM_NOT_STARTED, "a child can not be set up: %s: %s", what, strerror(errno));
 	_exit(NOT_EXECUTED);
 }
 

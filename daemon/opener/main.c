@@ -235,14 +235,14 @@ int main(int argc, char **argv)
 	parse_arguments(&o, argc, argv);
 	log_init("pfxd-opener", LOG_LEVEL_INFO, false);
 	if (!load(&o)) {
-		log_line(LOG_LEVEL_ERROR, "can not start: %s", fault_detail());
+		log_detail(EVENT_NOT_STARTED, "%s", fault_detail());
 		return EXIT_START;
 	}
 	harden_memory();
 	bounds_lock_in(o.fd, o.kind == KIND_PFX ? PFX_LIFE_CPU_SECONDS : LIFE_CPU_SECONDS);
 	int rc = serve_all(&o);
 	if (rc < 0)
-		log_line(LOG_LEVEL_WARNING, "the connection ends: %s", fault_detail());
+		log_detail(EVENT_CONNECTION_DROPPED, "%s", fault_detail());
 	/* Nothing to put away: memory goes with the process, and an exit handler is one more thing to go wrong. */
 	_exit(rc < 0 ? 1 : 0);
 }
