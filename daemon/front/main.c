@@ -6,6 +6,7 @@
 #include "harden.h"
 #include "health.h"
 #include "http.h"
+#include "journal.h"
 #include "log.h"
 #include "tls.h"
 
@@ -229,6 +230,7 @@ int main(int argc, char **argv)
 {
 	static struct front front;
 	harden_process();
+	journal_start();
 	const char *role = take_role(&argc, argv);
 	int status = config_start_with(&front.config, argc, argv,
 				       "the HTTPS interface for devices, or the one for administrators",

@@ -3,6 +3,7 @@
 #include "fault.h"
 #include "harden.h"
 #include "health.h"
+#include "journal.h"
 #include "log.h"
 #include "openers.h"
 #include "seal.h"
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
 
 	harden_process();
 	harden_memory();
+	journal_start();
 	int end = config_start(&keeper.config, argc, argv, "keeps keyring and database, and decides");
 	if (end)
 		return end - 1;

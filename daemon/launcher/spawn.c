@@ -147,6 +147,9 @@ static void be_child(const struct spawn *s, pid_t parent)
 		set(&e, "NOTIFY_SOCKET", s->notify);
 	if (s->passed_count > 0)
 		set_passed(&e, s);
+	/* Whose standard error is the journal may write entries there. */
+	if (getenv("JOURNAL_STREAM"))
+		set(&e, "JOURNAL_STREAM", getenv("JOURNAL_STREAM"));
 	pass_on(&e);
 	execve(s->program, (char *const *)(void *)s->arguments, e.entries);
 	must(-1, s->program);
