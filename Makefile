@@ -171,6 +171,9 @@ analyze:
 conf/pfxd.conf: $(BUILD)/pfxd-keeper
 	$(BUILD)/pfxd-keeper --sample > $@
 
+docs/events.md: docs/generate-events common/events.h systemd/pfxd.catalog
+	docs/generate-events > $@
+
 # The units name the programs in /usr: with another PREFIX they are of no use.
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd $(DESTDIR)$(UNITDIR)/pfxd-.service.d
@@ -181,7 +184,7 @@ install: all
 	install -m 644 systemd/pfxd-.service.d/*.conf $(DESTDIR)$(UNITDIR)/pfxd-.service.d
 	install -D -m 644 systemd/pfxd.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/pfxd.conf
 	install -D -m 644 systemd/pfxd.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pfxd.conf
-	$(if $(wildcard systemd/*.catalog),install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog $(wildcard systemd/*.catalog))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog systemd/pfxd.catalog
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(filter %.1,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MANUALS))
