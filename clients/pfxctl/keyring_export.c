@@ -56,7 +56,7 @@ int keyring_export_run(const struct cli *cli)
 	int rc = keyring_secret ? read_keyring(cli, keyring_secret) : trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE)
 		rc = write_export(cli, buf_view(keyring_secret));
-	wipe_stack();
+	wipe_traces();
 	if (rc == EXIT_DONE)
 		cli_say(cli, "made %s: keep it and its passphrase apart from each other, and both apart from backups "
 			"of the database", cli->argv[0]);

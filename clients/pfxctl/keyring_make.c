@@ -46,7 +46,7 @@ static void making_done(struct making *m)
 	buf_free(m->token_secret);
 	buf_free(m->passphrase_secret);
 	buf_free(m->export);
-	wipe_stack();
+	wipe_traces();
 }
 #define MAKING __attribute__((cleanup(making_done))) struct making
 
