@@ -15,32 +15,42 @@
 #include <unistd.h>
 
 enum kind { KIND_TEXT, KIND_NUMBER, KIND_CHOICE };
+enum when { WHEN_START, WHEN_RELOAD };
 
 static const struct key {
 	const char *section, *name, *text;
 	enum kind kind;
+	enum when when;
 	size_t offset;
 	uint32_t least, most;
 	const char *values, *help;
 } keys[] = {
-#define TEXT(s, n, v, h) { #s, #n, v, KIND_TEXT, offsetof(struct config, n), 0, CONFIG_TEXT_MAX - 1, NULL, h },
-#define NUMBER(s, n, v, l, m, h) { #s, #n, #v, KIND_NUMBER, offsetof(struct config, n), l, m, NULL, h },
-#define CHOICE(s, n, v, c, h) { #s, #n, v, KIND_CHOICE, offsetof(struct config, n), 0, 0, c, h },
+#define KEY(s, w, n) .section = #s, .name = #n, .when = WHEN_##w, .offset = offsetof(struct config, n)
+#define TEXT(s, w, n, v, h) { KEY(s, w, n), .kind = KIND_TEXT, .text = v, .most = CONFIG_TEXT_MAX - 1, .help = h },
+#define NUMBER(s, w, n, v, l, m, h) \
+	{ KEY(s, w, n), .kind = KIND_NUMBER, .text = #v, .least = l, .most = m, .help = h },
+#define CHOICE(s, w, n, v, c, h) { KEY(s, w, n), .kind = KIND_CHOICE, .text = v, .values = c, .help = h },
 	CONFIG_KEYS(TEXT, NUMBER, CHOICE)
+#undef KEY
 #undef TEXT
 #undef NUMBER
 #undef CHOICE
 };
-enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
+enum { KEY_COUNT = sizeof keys / sizeof keys[0], WAITING_MAX_BYTES = 2048 };
 
-static void *field(struct config *c, const struct key *key)
+static char *text_of(struct config *c, const struct key *key)
 {
 	return (char *)c + key->offset;
 }
 
+static _Atomic uint32_t *number_of(struct config *c, const struct key *key)
+{
+	return (_Atomic uint32_t *)((char *)c + key->offset);
+}
+
 static int set_text(struct config *c, const struct key *key, const char *value)
 {
-	if (text_is_clean(view_text(value)) && text_copy(view_text(value), field(c, key), CONFIG_TEXT_MAX))
+	if (text_is_clean(view_text(value)) && text_copy(view_text(value), text_of(c, key), CONFIG_TEXT_MAX))
 		return 0;
 	return fail(FAULT_MALFORMED_REQUEST, "%s is longer than %u bytes or not text", key->name, key->most);
 }
@@ -51,7 +61,7 @@ static int set_number(struct config *c, const struct key *key, const char *value
 	if (!number_parse(view_text(value), key->most, &number) || number < key->least)
 		return fail(FAULT_MALFORMED_REQUEST, "%s must be a whole number from %u to %u", key->name, key->least,
 			    key->most);
-	*(uint32_t *)field(c, key) = (uint32_t)number;
+	*number_of(c, key) = (uint32_t)number;
 	return 0;
 }
 
@@ -66,7 +76,7 @@ static int set_choice(struct config *c, const struct key *key, const char *value
 			return fail(FAULT_MALFORMED_REQUEST, "%s must be one of %s", key->name, key->values);
 		at += len + 1;
 	}
-	*(uint32_t *)field(c, key) = number;
+	*number_of(c, key) = number;
 	return 0;
 }
 
@@ -174,11 +184,51 @@ int config_read(struct config *c, const char *path)
 	return fail(FAULT_MALFORMED_REQUEST, "%s line %d: %s", path, line, why);
 }
 
+/* ---- a reload ---- */
+
+/* Takes one key over if a reload may, else names it in ret_waiting. */
+static void take_over(struct config *c, struct config *fresh, const struct key *key, struct buf *ret_waiting)
+{
+	bool is_text = key->kind == KIND_TEXT;
+	bool same = is_text ? strcmp(text_of(c, key), text_of(fresh, key)) == 0 :
+			      *number_of(c, key) == *number_of(fresh, key);
+	if (same)
+		return;
+	if (key->when == WHEN_START)
+		buf_printf(ret_waiting, "%s[%s] %s", buf_len(ret_waiting) > 0 ? ", " : "", key->section, key->name);
+	else if (is_text)
+		memcpy(text_of(c, key), text_of(fresh, key), CONFIG_TEXT_MAX);
+	else
+		*number_of(c, key) = *number_of(fresh, key);
+}
+
+int config_reload(struct config *c)
+{
+	struct config fresh;
+	BUF waiting = buf_new(WAITING_MAX_BYTES);
+	config_init(&fresh);
+	int rc = waiting ? config_read(&fresh, c->file) : fail(FAULT_UNAVAILABLE, "no memory");
+	if (rc < 0) {
+		log_line(LOG_LEVEL_ERROR, "the configuration stays as it was: %s", fault_detail());
+		return rc;
+	}
+	for (const struct key *key = keys; key < keys + KEY_COUNT; key++)
+		take_over(c, &fresh, key, waiting);
+	log_set(c->level, c->names);
+	struct view names = buf_view(waiting);
+	log_line(LOG_LEVEL_NOTICE, "the configuration was read again%s%.*s",
+		 names.len > 0 ? "; these keys wait for the next start: " : "", (int)names.len, (const char *)names.p);
+	return 0;
+}
+
+/* ---- what is printed of the table ---- */
+
 void config_print_sample(FILE *f)
 {
 	const char *section = "";
 	fputs("# pfxd.conf: every key at its default. An unknown key is an error.\n"
-	      "# Relative paths are relative to the folder of this file.\n", f);
+	      "# Relative paths are relative to the folder of this file.\n"
+	      "# A reload (SIGHUP) takes changes over, but for keys that are read at a start only.\n", f);
 	for (const struct key *key = keys; key < keys + KEY_COUNT; key++) {
 		if (strcmp(section, key->section) != 0)
 			fprintf(f, "\n[%s]\n", section = key->section);
@@ -187,7 +237,8 @@ void config_print_sample(FILE *f)
 			fprintf(f, " (%u to %u)", key->least, key->most);
 		if (key->kind == KIND_CHOICE)
 			fprintf(f, " (%s)", key->values);
-		fprintf(f, "\n#%s = %s\n", key->name, key->text);
+		fprintf(f, "%s\n#%s = %s\n", key->when == WHEN_START ? " Read at a start only." : "", key->name,
+			key->text);
 	}
 }
 
@@ -199,6 +250,8 @@ void config_print_manual(FILE *f)
 			fprintf(f, " From %u to %u.", key->least, key->most);
 		if (key->kind == KIND_CHOICE)
 			fprintf(f, " One of %s.", key->values);
+		if (key->when == WHEN_START)
+			fputs(" Read at a start only.", f);
 		fprintf(f, " Default: %s.\n", key->text[0] ? key->text : "empty");
 	}
 }
@@ -266,6 +319,8 @@ int config_start_with(struct config *c, int argc, char **argv, const char *purpo
 	}
 	char folder[4096];
 	snprintf(folder, sizeof folder, "%s", path);
+	const char *slash = strrchr(path, '/');
+	c->file = slash && path[0] != '/' ? slash + 1 : path;
 	int rc = config_read(c, path);
 	if (rc < 0) {
 		tell(program, rc);

@@ -1,6 +1,6 @@
 /* The configuration: every key in one table, from which come the struct, the reader, the sample file
  * (conf/pfxd.conf) and the section of the manual. Relative paths are relative to the file's own folder, which every
- * room makes its working directory. */
+ * room makes its working directory. A room that is told to (SIGHUP) reads the file again while it works. */
 #ifndef PFXD_CONFIG_H
 #define PFXD_CONFIG_H
 
@@ -14,43 +14,47 @@ enum {
 	CONFIG_LINE_MAX = 198, /* characters of a line: libinih cuts longer ones, and would read the rest as another line */
 };
 
-/* kind     section  key                           default                     least  most   help
- * A choice has its values instead, separated by '|'; it is kept as the number of the value, 0 for the first. */
+/* kind     section  when    key                        default                     least  most   help
+ * A choice has its values instead, separated by '|'; it is kept as the number of the value, 0 for the first.
+ * when: RELOAD, a reload takes a change over; START, it waits for the next start. */
 #define CONFIG_KEYS(TEXT, NUMBER, CHOICE) \
-	TEXT(paths,    database,                   "/var/lib/pfxd/pfxd.db",      "The SQLite file.") \
-	TEXT(paths,    keyring,                    "",                           "The keyring file; empty: the systemd credential named keyring.") \
-	TEXT(paths,    tls_certificate,            "/etc/pfxd/tls/server.pem",   "The servers' TLS certificate with its chain, PEM.") \
-	TEXT(paths,    tls_key,                    "/etc/pfxd/tls/server.key",   "Its private key, PEM.") \
-	TEXT(paths,    runtime,                    "/run/pfxd",                  "The folder of the sockets between the rooms.") \
-	NUMBER(front,  max_connections,            1024, 1, 60000,               "Connections that one front holds; more are closed at once.") \
-	NUMBER(front,  max_connections_per_address, 256, 1, 60000,               "Of them, from one address.") \
-	NUMBER(front,  max_header_bytes,           32768, 4096, 1048576,         "Request line and headers of one request; more is 431.") \
-	NUMBER(front,  max_body_bytes,             2097152, 1024, 2097152,       "Body of one request; more is 413.") \
-	NUMBER(front,  header_seconds,             15, 1, 3600,                  "From the connection to the end of the first request line, TLS included.") \
-	NUMBER(front,  request_seconds,            60, 1, 3600,                  "From the request line to the end of the answer, however slowly it trickles.") \
-	NUMBER(front,  idle_seconds,               75, 1, 3600,                  "From an answer to the next request line on a connection that is kept alive.") \
-	NUMBER(front,  threads,                    2, 1, 64,                     "Threads that do TLS and HTTP, for each front.") \
-	NUMBER(front,  workers,                    16, 1, 256,                   "Requests that wait for the keeper at a time, for each front.") \
-	NUMBER(front,  import_workers,             8, 1, 256,                    "Imports that wait for the keeper at a time; they have workers of their own.") \
-	NUMBER(front,  keeper_seconds,             30, 1, 600,                   "How long a request may wait for the keeper before it is answered 503.") \
-	NUMBER(front,  failures_per_minute,        600, 1, 1000000,              "Refused tokens from one address before it gets 429.") \
-	NUMBER(keeper, poll_seconds,               14400, 1, 2592000,            "When a device is told to poll again, give or take a quarter.") \
-	CHOICE(keeper, deliver_signing,            "newest", "newest|none",      "Which of the identities that only sign are delivered.") \
-	NUMBER(keeper, min_free_mib,               64, 0, 1048576,               "Below this much free disk the service is not ready for imports.") \
-	NUMBER(keeper, health_seconds,             5, 1, 3600,                   "How often the health checks run.") \
-	TEXT(keeper,   device_front_user,          "pfxd-device",                "The user that may connect to the devices' socket; empty: the keeper's own.") \
-	TEXT(keeper,   admin_front_user,           "pfxd-admin",                 "The user that may connect to the administrators' socket; empty: the keeper's own.") \
-	NUMBER(opener, pfx_openers,                2, 1, 64,                     "PFX files that are opened at a time.") \
-	NUMBER(opener, csr_openers,                1, 1, 64,                     "Requests for certificates that are opened at a time.") \
-	NUMBER(opener, max_work,                   24000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \
-	NUMBER(opener, wait_seconds,               20, 1, 600,                   "How long a request may wait for a free opener, or for its answer.") \
-	NUMBER(log,    level,                      6, 3, 7,                      "As in syslog(3): 3 errors, 4 warnings, 6 one line a request, 7 everything.") \
-	NUMBER(log,    names,                      1, 0, 1,                      "0: log lines leave out people's names.")
+	TEXT(paths,    START,  database,                    "/var/lib/pfxd/pfxd.db",      "The SQLite file.") \
+	TEXT(paths,    START,  keyring,                     "",                           "The keyring file; empty: the systemd credential named keyring.") \
+	TEXT(paths,    RELOAD, tls_certificate,             "/etc/pfxd/tls/server.pem",   "The servers' TLS certificate with its chain, PEM.") \
+	TEXT(paths,    RELOAD, tls_key,                     "/etc/pfxd/tls/server.key",   "Its private key, PEM.") \
+	TEXT(paths,    START,  runtime,                     "/run/pfxd",                  "The folder of the sockets between the rooms.") \
+	NUMBER(front,  RELOAD, max_connections,             1024, 1, 60000,               "Connections that one front holds; more are closed at once.") \
+	NUMBER(front,  RELOAD, max_connections_per_address, 256, 1, 60000,               "Of them, from one address.") \
+	NUMBER(front,  START,  max_header_bytes,            32768, 4096, 1048576,         "Request line and headers of one request; more is 431.") \
+	NUMBER(front,  RELOAD, max_body_bytes,              2097152, 1024, 2097152,       "Body of one request; more is 413.") \
+	NUMBER(front,  RELOAD, header_seconds,              15, 1, 3600,                  "From the connection to the end of the first request line, TLS included.") \
+	NUMBER(front,  RELOAD, request_seconds,             60, 1, 3600,                  "From the request line to the end of the answer, however slowly it trickles.") \
+	NUMBER(front,  RELOAD, idle_seconds,                75, 1, 3600,                  "From an answer to the next request line on a connection that is kept alive.") \
+	NUMBER(front,  START,  threads,                     2, 1, 64,                     "Threads that do TLS and HTTP, for each front.") \
+	NUMBER(front,  START,  workers,                     16, 1, 256,                   "Requests that wait for the keeper at a time, for each front.") \
+	NUMBER(front,  START,  import_workers,              8, 1, 256,                    "Imports that wait for the keeper at a time; they have workers of their own.") \
+	NUMBER(front,  RELOAD, keeper_seconds,              30, 1, 600,                   "How long a request may wait for the keeper before it is answered 503.") \
+	NUMBER(front,  RELOAD, failures_per_minute,         600, 1, 1000000,              "Refused tokens from one address before it gets 429.") \
+	NUMBER(keeper, RELOAD, poll_seconds,                14400, 1, 2592000,            "When a device is told to poll again, give or take a quarter.") \
+	CHOICE(keeper, RELOAD, deliver_signing,             "newest", "newest|none",      "Which of the identities that only sign are delivered.") \
+	NUMBER(keeper, RELOAD, min_free_mib,                64, 0, 1048576,               "Below this much free disk the service is not ready for imports.") \
+	NUMBER(keeper, RELOAD, health_seconds,              5, 1, 3600,                   "How often the health checks run.") \
+	TEXT(keeper,   START,  device_front_user,           "pfxd-device",                "The user that may connect to the devices' socket; empty: the keeper's own.") \
+	TEXT(keeper,   START,  admin_front_user,            "pfxd-admin",                 "The user that may connect to the administrators' socket; empty: the keeper's own.") \
+	NUMBER(opener, RELOAD, pfx_openers,                 2, 1, 64,                     "PFX files that are opened at a time.") \
+	NUMBER(opener, RELOAD, csr_openers,                 1, 1, 64,                     "Requests for certificates that are opened at a time.") \
+	NUMBER(opener, RELOAD, max_work,                    24000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \
+	NUMBER(opener, RELOAD, wait_seconds,                20, 1, 600,                   "How long a request may wait for a free opener, or for its answer.") \
+	NUMBER(log,    RELOAD, level,                       6, 3, 7,                      "As in syslog(3): 3 errors, 4 warnings, 6 one line a request, 7 everything.") \
+	NUMBER(log,    RELOAD, names,                       1, 0, 1,                      "0: log lines leave out people's names.")
 
-#define CONFIG_TEXT_FIELD(section, name, value, help) char name[CONFIG_TEXT_MAX];
-#define CONFIG_NUMBER_FIELD(section, name, value, least, most, help) uint32_t name;
-#define CONFIG_CHOICE_FIELD(section, name, value, values, help) uint32_t name;
+/* Numbers are atomic: every thread reads them, and a reload stores them. Texts that a reload may change are for the
+ * thread that reloads alone. */
+#define CONFIG_TEXT_FIELD(section, when, name, value, help) char name[CONFIG_TEXT_MAX];
+#define CONFIG_NUMBER_FIELD(section, when, name, value, least, most, help) _Atomic uint32_t name;
+#define CONFIG_CHOICE_FIELD(section, when, name, value, values, help) _Atomic uint32_t name;
 struct config {
+	const char *file; /* that config_start() read: its name, where that is relative from the folder it is in */
 	CONFIG_KEYS(CONFIG_TEXT_FIELD, CONFIG_NUMBER_FIELD, CONFIG_CHOICE_FIELD)
 };
 
@@ -74,5 +78,10 @@ void config_print_manual(FILE *f);
 int config_start(struct config *c, int argc, char **argv, const char *purpose);
 /* The same for a room that has options of its own, which it took out of argv: more are their lines for --help. */
 int config_start_with(struct config *c, int argc, char **argv, const char *purpose, const char *more);
+
+/* What a room does on SIGHUP: reads the file again, takes over what a reload may change, sets the log's level and names,
+ * and says in the log what came of it: which keys wait for the next start; or, with the line, why nothing was taken
+ * over. Returns 0 or config_read()'s error. For one thread. */
+int config_reload(struct config *c);
 
 #endif

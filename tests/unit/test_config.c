@@ -37,11 +37,11 @@ static int read_text(struct config *c, const char *text)
 	return config_read(c, "pfxd.conf");
 }
 
-#define KEY_IS_DEFAULT_TEXT(section, name, value, help) assert_string_equal(c.name, value);
-#define KEY_IS_DEFAULT_NUMBER(section, name, value, least, most, help) \
+#define KEY_IS_DEFAULT_TEXT(section, when, name, value, help) assert_string_equal(c.name, value);
+#define KEY_IS_DEFAULT_NUMBER(section, when, name, value, least, most, help) \
 	assert_int_equal(c.name, value); \
 	assert_in_range(c.name, least, most);
-#define KEY_IS_DEFAULT_CHOICE(section, name, value, values, help) assert_choice(c.name, value, values);
+#define KEY_IS_DEFAULT_CHOICE(section, when, name, value, values, help) assert_choice(c.name, value, values);
 #define ASSERT_DEFAULTS CONFIG_KEYS(KEY_IS_DEFAULT_TEXT, KEY_IS_DEFAULT_NUMBER, KEY_IS_DEFAULT_CHOICE)
 
 /* That value is the one with that number, from 0, of values, which are separated by '|'. */
@@ -70,7 +70,7 @@ static int set_number(struct config *c, const char *section, const char *name, l
 }
 
 #define NOTHING(...)
-#define NUMBER_AT_EDGES(section, name, value, least, most, help) \
+#define NUMBER_AT_EDGES(section, when, name, value, least, most, help) \
 	assert_done(set_number(&c, #section, #name, least)); \
 	assert_int_equal(c.name, least); \
 	assert_done(set_number(&c, #section, #name, most)); \
@@ -98,7 +98,7 @@ TEST(what_is_no_whole_number_is_refused)
 		assert_fault(config_set(&c, "front", "threads", wrong[i]), MALFORMED_REQUEST);
 }
 
-#define TEXT_AT_EDGES(section, name, value, help) \
+#define TEXT_AT_EDGES(section, when, name, value, help) \
 	text[CONFIG_TEXT_MAX - 1] = '\0'; \
 	assert_done(config_set(&c, #section, #name, text)); \
 	assert_int_equal(strlen(c.name), CONFIG_TEXT_MAX - 1); \
@@ -116,7 +116,7 @@ TEST(every_text_is_taken_at_its_most_and_refused_past_it)
 }
 
 static void check_choice(struct config *c, const char *section, const char *name, const char *values,
-			 const uint32_t *field)
+			 const _Atomic uint32_t *field)
 {
 	uint32_t number = 0;
 	char value[64];
@@ -135,7 +135,7 @@ static void check_choice(struct config *c, const char *section, const char *name
 	assert_fault(config_set(c, section, name, values), MALFORMED_REQUEST);
 }
 
-#define CHOICE_OF_EACH(section, name, value, values, help) check_choice(&c, #section, #name, values, &c.name);
+#define CHOICE_OF_EACH(section, when, name, value, values, help) check_choice(&c, #section, #name, values, &c.name);
 
 TEST(every_choice_takes_each_of_its_values_and_no_other)
 {
@@ -211,7 +211,7 @@ static void check_text_in_file(const char *section, const char *name, size_t off
 	assert_string_equal((const char *)&c + offset, value);
 }
 
-#define TEXT_IN_FILE(section, name, value, help) check_text_in_file(#section, #name, offsetof(struct config, name));
+#define TEXT_IN_FILE(section, when, name, value, help) check_text_in_file(#section, #name, offsetof(struct config, name));
 
 TEST(every_text_of_the_most_bytes_can_stand_in_a_file)
 {
@@ -304,14 +304,14 @@ TEST(the_sample_and_the_manual_name_every_key)
 		rewind(f);
 		text[fread(text, 1, sizeof text - 1, f)] = '\0';
 		fclose(f);
-#define KEY_IS_THERE(section, name, ...) assert_non_null(strstr(text, #name));
+#define KEY_IS_THERE(section, when, name, ...) assert_non_null(strstr(text, #name));
 		CONFIG_KEYS(KEY_IS_THERE, KEY_IS_THERE, KEY_IS_THERE)
 	}
 }
 
 static int start(struct config *c, const char *a, const char *b)
 {
-	char program[] = "pfxd-test", one[64], two[64];
+	static char program[] = "pfxd-test", one[64], two[64]; /* arguments of a program last as long as it */
 	char *argv[] = { program, one, two, NULL };
 	snprintf(one, sizeof one, "%s", a);
 	snprintf(two, sizeof two, "%s", b ? b : "");
@@ -341,6 +341,91 @@ TEST(a_command_line_that_is_wrong_ends_with_status_2)
 	assert_int_equal(start(&c, "--config", "nowhere.conf"), 2 + 1);
 }
 
+/* Writes the file and reloads c from it; ret_said is what that wrote into the log. */
+static int reload(struct config *c, const char *text, char *ret_said, size_t size)
+{
+	FILE *log = tmpfile();
+	int kept = dup(STDERR_FILENO);
+	assert_non_null(log);
+	write_file(text);
+	dup2(fileno(log), STDERR_FILENO);
+	int rc = config_reload(c);
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	rewind(log);
+	ret_said[fread(ret_said, 1, size - 1, log)] = '\0';
+	fclose(log);
+	return rc;
+}
+
+static void started_with(struct config *c, const char *text)
+{
+	write_file(text);
+	assert_int_equal(start(c, "--config", "pfxd.conf"), 0);
+}
+
+TEST(a_reload_takes_changes_over_and_names_those_that_wait_for_the_next_start)
+{
+	struct config c;
+	char said[1024];
+	started_with(&c, "[front]\nthreads = 3\nidle_seconds = 9\n[log]\nlevel = 4\n");
+	assert_done(reload(&c, "[front]\nthreads = 4\nidle_seconds = 10\n[paths]\ntls_key = other.key\n"
+			       "runtime = other\n[keeper]\ndeliver_signing = none\n", said, sizeof said));
+	assert_int_equal(c.idle_seconds, 10);
+	assert_int_equal(c.level, 6);
+	assert_int_equal(c.deliver_signing, DELIVER_NONE);
+	assert_string_equal(c.tls_key, "other.key");
+	assert_int_equal(c.threads, 3);
+	assert_string_equal(c.runtime, "/run/pfxd");
+	assert_non_null(strstr(said, "read again; these keys wait for the next start: [paths] runtime, [front] threads\n"));
+}
+
+TEST(a_reload_of_the_same_file_names_nothing)
+{
+	struct config c;
+	char said[1024];
+	started_with(&c, "[front]\nthreads = 3\n");
+	assert_done(reload(&c, "[front]\nthreads = 3\n", said, sizeof said));
+	assert_non_null(strstr(said, "read again\n"));
+}
+
+TEST(a_reload_of_a_file_that_is_wrong_changes_nothing_and_names_the_line)
+{
+	struct config c;
+	char said[1024];
+	started_with(&c, "[front]\nidle_seconds = 9\n");
+	assert_fault(reload(&c, "[front]\nidle_seconds = 10\nnonsense = 1\n", said, sizeof said), MALFORMED_REQUEST);
+	assert_int_equal(c.idle_seconds, 9);
+	assert_non_null(strstr(said, "stays as it was: pfxd.conf line 3: there is no key nonsense"));
+	unlink("pfxd.conf");
+	assert_fault(config_reload(&c), NOT_FOUND);
+	assert_int_equal(c.idle_seconds, 9);
+}
+
+TEST(a_reload_sets_the_level_of_the_log)
+{
+	struct config c;
+	char said[1024];
+	started_with(&c, "[log]\nlevel = 6\n");
+	assert_done(reload(&c, "[log]\nlevel = 3\n", said, sizeof said));
+	assert_string_equal(said, ""); /* what it has to say is less than an error */
+	assert_fault(reload(&c, "[log]\nlevel = 9\n", said, sizeof said), MALFORMED_REQUEST);
+	assert_non_null(strstr(said, "level must be"));
+}
+
+TEST(a_reload_finds_the_file_again_from_the_folder_that_the_room_went_to)
+{
+	struct config c;
+	char path[64], said[1024], name[32] = "";
+	snprintf(name, sizeof name, "%s", folder + 1);
+	write_file("[front]\nidle_seconds = 5\n");
+	snprintf(path, sizeof path, "%s/pfxd.conf", name);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(start(&c, "--config", path), 0);
+	assert_done(reload(&c, "[front]\nidle_seconds = 6\n", said, sizeof said));
+	assert_int_equal(c.idle_seconds, 6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +448,11 @@ int main(void)
 		cmocka_unit_test(the_sample_and_the_manual_name_every_key),
 		cmocka_unit_test(a_room_goes_to_the_folder_of_its_configuration),
 		cmocka_unit_test(a_command_line_that_is_wrong_ends_with_status_2),
+		cmocka_unit_test(a_reload_takes_changes_over_and_names_those_that_wait_for_the_next_start),
+		cmocka_unit_test(a_reload_of_the_same_file_names_nothing),
+		cmocka_unit_test(a_reload_of_a_file_that_is_wrong_changes_nothing_and_names_the_line),
+		cmocka_unit_test(a_reload_sets_the_level_of_the_log),
+		cmocka_unit_test(a_reload_finds_the_file_again_from_the_folder_that_the_room_went_to),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
