@@ -129,6 +129,9 @@ $(BUILD)/tests/unit/test_wipe: $(BUILD)/tests/unit/test_wipe.o $(COMMON)
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUILD)/common.a
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_keeper) -o $@
 
+# These tests move the clock.
+$(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
+
 install-build:
 	@packaging/install build
 

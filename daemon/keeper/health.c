@@ -228,8 +228,8 @@ static void check_all(struct keeper *k)
 	set_part(h, PART_DATABASE, check_database(k));
 	set_part(h, PART_AUDIT, check_audit(k));
 	set_part(h, PART_DISK, check_disk(k));
-	set_part(h, PART_PFX_OPENER, openers_ping(k->openers, SOCKET_PFX_OPENER));
-	set_part(h, PART_CSR_OPENER, openers_ping(k->openers, SOCKET_CSR_OPENER));
+	set_part(h, PART_PFX_OPENER, openers_check(k->openers, SOCKET_PFX_OPENER));
+	set_part(h, PART_CSR_OPENER, openers_check(k->openers, SOCKET_CSR_OPENER));
 }
 
 /* What was deleted stands in the database's log until that is emptied; tried until no reader holds it. */

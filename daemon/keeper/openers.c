@@ -9,13 +9,17 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
-	IDLE_MAX = 64,
+	SPARES = 1,            /* beside those that may work: connected, and has served nobody */
+	OPENERS_MOST = 64,     /* that [opener] may ask for */
 	LIFE_MS = 50 * 1000,   /* an opener ends itself after 60 s; one this old is not begun with */
 	LIFE_REQUESTS = 900,   /* and after 1,000 requests */
 	TRIES = 4,             /* openers that are gone before they have read a request */
-	FIRST_PAUSE_MS = 20,
+	PAUSE_FIRST_MS = 20,   /* before the next connection, when one was lost that had done nothing yet */
+	PAUSE_LAST_MS = 5000,
+	PATIENCE_MS = 500,     /* a request that would have to wait longer for its turn is told so at once */
 	PING_MS = 5000,
 };
 
@@ -30,26 +34,28 @@ struct pool {
 	char path[CONFIG_TEXT_MAX + 32];
 	uint8_t verb;
 	bool one_token; /* an opener is for one administrator token */
-	unsigned max, busy, idle_count;
-	int wait_ms;
-	struct opener idle[IDLE_MAX];
-	pthread_mutex_t lock;
-	pthread_cond_t returned;
+	const _Atomic uint32_t *max, *wait_seconds; /* of the configuration */
 	struct counters *counters;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t returned;
+	unsigned busy, idle_count; /* together at most max and SPARES */
+	struct opener idle[OPENERS_MOST + SPARES];
+	unsigned failures;  /* openers in a row that were lost, or not reached, for no request's sake */
+	int64_t again_ms;   /* with failures: no connection is made before this moment */
 };
 
 struct openers {
 	struct pool pfx, csr;
 };
 
-static void pool_init(struct pool *p, const struct config *config, const char *name, uint8_t verb, unsigned max,
-		      struct counters *counters)
+static void pool_init(struct pool *p, const struct config *config, const char *name, uint8_t verb,
+		      const _Atomic uint32_t *max, struct counters *counters)
 {
 	pthread_condattr_t monotonic;
 	snprintf(p->path, sizeof p->path, "%s/%s.sock", config->runtime, name);
 	p->verb = verb;
 	p->max = max;
-	p->wait_ms = (int)config->wait_seconds * 1000;
+	p->wait_seconds = &config->wait_seconds;
 	p->counters = counters;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -63,8 +69,8 @@ int openers_new(const struct config *config, struct counters *counters, struct o
 	struct openers *o = calloc(1, sizeof *o);
 	if (!o)
 		return fail(FAULT_UNAVAILABLE, "no memory for the openers");
-	pool_init(&o->pfx, config, "opener-pfx", VERB_OPEN_PFX, config->pfx_openers, counters);
-	pool_init(&o->csr, config, "opener-csr", VERB_OPEN_CSR, config->csr_openers, counters);
+	pool_init(&o->pfx, config, "opener-pfx", VERB_OPEN_PFX, &config->pfx_openers, counters);
+	pool_init(&o->csr, config, "opener-csr", VERB_OPEN_CSR, &config->csr_openers, counters);
 	o->pfx.one_token = true;
 	*ret = o;
 	return 0;
@@ -81,15 +87,17 @@ void openers_free(struct openers *o)
 	free(o);
 }
 
+/* ---- places ---- */
+
 /* Waits for one of the places. */
 static int take_place(struct pool *p, int64_t deadline_ms)
 {
 	const struct timespec until = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
 	int late = 0;
 	pthread_mutex_lock(&p->lock);
-	while (p->busy == p->max && late == 0)
+	while (p->busy >= *p->max && late == 0)
 		late = pthread_cond_timedwait(&p->returned, &p->lock, &until);
-	bool taken = p->busy < p->max;
+	bool taken = p->busy < *p->max;
 	if (taken)
 		p->busy++;
 	pthread_mutex_unlock(&p->lock);
@@ -104,70 +112,82 @@ static void give_place_back(struct pool *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* ---- idle openers ---- */
+
 static bool usable(const struct opener *o, int64_t now_ms)
 {
 	return now_ms - o->born_ms < LIFE_MS && o->served < LIFE_REQUESTS && !connection_is_stale(o->fd);
 }
 
-/* Takes an idle opener that served this token, or else nobody. Those that can not be used any more are closed. */
-static bool take_idle(struct pool *p, struct view token_id, struct opener *ret)
+/* The lock is held. */
+static void remove_idle(struct pool *p, unsigned i)
+{
+	p->idle[i] = p->idle[--p->idle_count];
+}
+
+/* Closes those that can not be used any more. The lock is held. */
+static void drop_unusable(struct pool *p)
 {
 	int64_t now_ms = clock_ms();
+	for (unsigned i = p->idle_count; i-- > 0;) {
+		if (usable(&p->idle[i], now_ms))
+			continue;
+		close(p->idle[i].fd);
+		remove_idle(p, i);
+	}
+}
+
+static bool is_full(const struct pool *p, unsigned more)
+{
+	return p->busy + p->idle_count + more > *p->max + SPARES || p->idle_count == OPENERS_MOST + SPARES;
+}
+
+/* Closes the oldest until there is room for so many more beside those that work. The lock is held. */
+static void make_room(struct pool *p, unsigned more)
+{
+	while (p->idle_count > 0 && is_full(p, more)) {
+		unsigned oldest = 0;
+		for (unsigned i = 1; i < p->idle_count; i++)
+			if (p->idle[i].born_ms < p->idle[oldest].born_ms)
+				oldest = i;
+		close(p->idle[oldest].fd);
+		remove_idle(p, oldest);
+	}
+}
+
+/* Takes an idle opener that served this token, or else one that served nobody. An empty token takes only such. */
+static bool take_idle(struct pool *p, struct view token_id, struct opener *ret)
+{
 	int found = -1;
 	pthread_mutex_lock(&p->lock);
+	drop_unusable(p);
 	for (unsigned i = 0; i < p->idle_count; i++) {
 		struct opener *o = &p->idle[i];
-		if (!usable(o, now_ms)) {
-			close(o->fd);
-			p->idle[i--] = p->idle[--p->idle_count];
-		} else if (!p->one_token || view_is(token_id, o->token_id)) {
+		bool same = !p->one_token || view_is(token_id, o->token_id);
+		if (same || (found < 0 && !o->token_id[0]))
 			found = (int)i;
+		if (same)
 			break;
-		} else if (!o->token_id[0]) {
-			found = (int)i;
-		}
 	}
 	if (found >= 0) {
 		*ret = p->idle[found];
-		p->idle[found] = p->idle[--p->idle_count];
+		remove_idle(p, (unsigned)found);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return found >= 0;
 }
 
-static int connect_new(struct pool *p, struct opener *ret)
-{
-	int fd = unix_connect(p->path);
-	if (fd < 0)
-		return fail(FAULT_UNAVAILABLE, "no opener can be reached: try again later");
-	*ret = (struct opener){ .fd = fd, .born_ms = clock_ms() };
-	return 0;
-}
-
-static void keep(struct pool *p, const struct opener *o)
+/* more: 0 for one whose place is not given back yet. */
+static void keep(struct pool *p, const struct opener *o, unsigned more)
 {
 	pthread_mutex_lock(&p->lock);
-	/* No more wait than can work; the oldest goes first. */
-	if (p->idle_count == IDLE_MAX || p->idle_count > p->max) {
-		close(p->idle[0].fd);
-		p->idle[0] = p->idle[--p->idle_count];
-	}
+	drop_unusable(p);
+	make_room(p, more);
 	p->idle[p->idle_count++] = *o;
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Keeps one that has served nobody connected: its start is then not waited for. */
-static void keep_spare(struct pool *p)
-{
-	struct opener o;
-	bool have = false;
-	pthread_mutex_lock(&p->lock);
-	for (unsigned i = 0; i < p->idle_count; i++)
-		have |= !p->idle[i].token_id[0];
-	pthread_mutex_unlock(&p->lock);
-	if (!have && connect_new(p, &o) == 0)
-		keep(p, &o);
-}
+/* ---- connections, at a pace ---- */
 
 static void pause_ms(int64_t ms)
 {
@@ -175,29 +195,109 @@ static void pause_ms(int64_t ms)
 	nanosleep(&pause, NULL);
 }
 
+static int64_t pause_after(unsigned failures)
+{
+	int64_t ms = PAUSE_FIRST_MS;
+	while (--failures > 0 && ms < PAUSE_LAST_MS)
+		ms *= 2;
+	return ms < PAUSE_LAST_MS ? ms : PAUSE_LAST_MS;
+}
+
+/* One was lost, or not reached, and no request was to blame: the next may well go the same way. */
+static void note_failure(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->again_ms = clock_ms() + pause_after(++p->failures);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void note_answer(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->failures = 0;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void lose(struct pool *p, const struct opener *o)
+{
+	close(o->fd);
+	note_failure(p);
+}
+
+/* Gives the caller its turn to connect: milliseconds to wait for it. While openers fail turns are a pause apart. False
+ * when it would come after deadline_ms, or when nobody should wait so long. */
+static bool take_turn(struct pool *p, int64_t deadline_ms, int64_t *ret_ms)
+{
+	int64_t now_ms = clock_ms(), at_ms = now_ms;
+	pthread_mutex_lock(&p->lock);
+	if (p->failures > 0 && p->again_ms > at_ms)
+		at_ms = p->again_ms;
+	bool granted = at_ms <= deadline_ms && at_ms - now_ms <= PATIENCE_MS;
+	if (granted && p->failures > 0)
+		p->again_ms = at_ms + pause_after(p->failures);
+	if (granted)
+		make_room(p, 0);
+	pthread_mutex_unlock(&p->lock);
+	*ret_ms = at_ms - now_ms;
+	return granted;
+}
+
+static int connect_new(struct pool *p, int64_t deadline_ms, struct opener *ret)
+{
+	int64_t ms;
+	if (!take_turn(p, deadline_ms, &ms))
+		return fail(FAULT_UNAVAILABLE, "openers end at once: try again later");
+	pause_ms(ms);
+	int fd = unix_connect(p->path);
+	if (fd < 0) {
+		note_failure(p);
+		return fail(FAULT_UNAVAILABLE, "no opener can be reached: try again later");
+	}
+	*ret = (struct opener){ .fd = fd, .born_ms = clock_ms() };
+	return 0;
+}
+
+/* Keeps one that has served nobody connected: its start is then not waited for. What the thread has to say about its
+ * request stays as it is. */
+static void keep_spare(struct pool *p)
+{
+	struct opener o;
+	char why[FAULT_DETAIL_MAX];
+	bool have = false;
+	strcpy(why, fault_detail());
+	pthread_mutex_lock(&p->lock);
+	drop_unusable(p);
+	for (unsigned i = 0; i < p->idle_count; i++)
+		have |= !p->one_token || !p->idle[i].token_id[0];
+	pthread_mutex_unlock(&p->lock);
+	if (!have && connect_new(p, clock_ms(), &o) == 0)
+		keep(p, &o, 1);
+	fault_say("%s", why);
+}
+
+/* ---- requests ---- */
+
 /* Sends the request until an opener says that it has read it. One that is gone before that was not killed by it. */
 static int start(struct pool *p, struct view token_id, struct buf *request, struct buf *answer, int64_t deadline_ms,
 		 struct opener *ret)
 {
-	int rc = 0;
 	for (int try = 0; try < TRIES; try++) {
 		uint8_t verb;
 		struct view fields;
-		if (!take_idle(p, token_id, ret) && (rc = connect_new(p, ret)) < 0) {
-			pause_ms(FIRST_PAUSE_MS << try);
+		if (!take_idle(p, token_id, ret) && connect_new(p, deadline_ms, ret) < 0)
 			continue;
-		}
 		text_copy(token_id, ret->token_id, sizeof ret->token_id);
 		ret->served++;
-		rc = frame_send(ret->fd, request, deadline_ms);
+		int rc = frame_send(ret->fd, request, deadline_ms);
 		if (rc == 0)
 			rc = frame_receive(ret->fd, answer, FRAME_MAX_BYTES, deadline_ms, &verb, &fields);
-		if (rc == 0 && verb == VERB_STARTED)
+		if (rc == 0 && verb == VERB_STARTED) {
+			note_answer(p);
 			return 0;
-		close(ret->fd);
+		}
+		lose(p, ret);
 		if (rc == -FAULT_INTERNAL)
 			return rc;
-		pause_ms(FIRST_PAUSE_MS << try);
 	}
 	return fail(FAULT_UNAVAILABLE, "no opener can be reached: try again later");
 }
@@ -238,7 +338,7 @@ static int finish(struct pool *p, const struct opener *o, struct buf *answer, in
 		close(o->fd);
 		return died(p, rc);
 	}
-	keep(p, o);
+	keep(p, o, 0);
 	return verb == VERB_ERROR ? said_error(&error) : 0;
 }
 
@@ -246,17 +346,17 @@ static int exchange(struct pool *p, struct view token_id, struct buf *request, s
 		    struct view *ret_fields)
 {
 	struct opener o;
-	int rc = take_place(p, clock_ms() + p->wait_ms);
+	int64_t wait_ms = (int64_t)*p->wait_seconds * 1000;
+	int rc = take_place(p, clock_ms() + wait_ms);
 	if (rc < 0)
 		return rc;
 	/* Anew: a request is not blamed for the time that it waited for its turn. */
-	int64_t deadline_ms = clock_ms() + p->wait_ms;
+	int64_t deadline_ms = clock_ms() + wait_ms;
 	rc = start(p, token_id, request, answer, deadline_ms, &o);
 	if (rc == 0)
 		rc = finish(p, &o, answer, deadline_ms, ret_fields);
-	if (p->one_token)
-		keep_spare(p);
 	give_place_back(p);
+	keep_spare(p);
 	return rc;
 }
 
@@ -271,22 +371,51 @@ int openers_csr(struct openers *o, struct buf *request, struct buf *answer, stru
 	return exchange(&o->csr, view_text("any"), request, answer, ret_fields);
 }
 
-/* On a connection of its own: a busy opener is no broken one. */
-int openers_ping(struct openers *o, enum socket_kind kind)
+/* ---- the spare ---- */
+
+/* Asks one, and keeps it if it answers. */
+static int ping(struct pool *p, struct opener *o)
 {
-	struct opener probe = { .fd = -1 };
 	uint8_t verb = 0;
 	struct view fields;
 	BUF b = buf_new(KIB);
-	struct pool *p = kind == SOCKET_PFX_OPENER ? &o->pfx : &o->csr;
 	int64_t deadline_ms = clock_ms() + PING_MS;
-	int rc = b ? connect_new(p, &probe) : fail(FAULT_UNAVAILABLE, "no memory");
-	if (rc < 0)
-		return rc;
-	frame_begin(b, VERB_PING);
-	rc = frame_send(probe.fd, b, deadline_ms);
+	int rc = b ? 0 : fail(FAULT_UNAVAILABLE, "no memory");
+	if (rc == 0) {
+		frame_begin(b, VERB_PING);
+		rc = frame_send(o->fd, b, deadline_ms);
+	}
 	while (rc == 0 && verb != VERB_PING)
-		rc = frame_receive(probe.fd, b, KIB, deadline_ms, &verb, &fields);
-	close(probe.fd);
-	return rc;
+		rc = frame_receive(o->fd, b, KIB, deadline_ms, &verb, &fields);
+	o->served++;
+	if (rc < 0) {
+		lose(p, o);
+		return rc;
+	}
+	note_answer(p);
+	keep(p, o, 1);
+	return 0;
+}
+
+/* A busy opener is no broken one, and one that was lost while it waited is no fault yet: then another is asked. */
+int openers_check(struct openers *openers, enum socket_kind kind)
+{
+	struct pool *p = kind == SOCKET_PFX_OPENER ? &openers->pfx : &openers->csr;
+	struct opener o;
+	if (take_idle(p, view_text(""), &o) && ping(p, &o) == 0)
+		return 0;
+	int rc = connect_new(p, clock_ms() + PATIENCE_MS, &o);
+	return rc < 0 ? rc : ping(p, &o);
+}
+
+unsigned openers_count(struct openers *openers)
+{
+	struct pool *const pools[] = { &openers->pfx, &openers->csr };
+	unsigned count = 0;
+	for (size_t i = 0; i < 2; i++) {
+		pthread_mutex_lock(&pools[i]->lock);
+		count += pools[i]->busy + pools[i]->idle_count;
+		pthread_mutex_unlock(&pools[i]->lock);
+	}
+	return count;
 }

@@ -1,4 +1,6 @@
-/* The keeper's side of the openers: a few connections, each to a process that takes hostile bytes apart. */
+/* The keeper's side of the openers: a few connections, each to a process that takes hostile bytes apart. One that has
+ * served nobody is kept connected, so that its start is not waited for. Where openers end at once, or none can be
+ * reached, the keeper connects less and less often, up to a few seconds apart. */
 #ifndef PFXD_OPENERS_H
 #define PFXD_OPENERS_H
 
@@ -7,7 +9,7 @@
 
 struct openers;
 
-/* Connects to nothing yet. The caller frees it. */
+/* Connects to nothing yet; openers_check() does. config stays the caller's. The caller frees it. */
 int openers_new(const struct config *config, struct counters *counters, struct openers **ret);
 void openers_free(struct openers *openers);
 
@@ -19,7 +21,11 @@ int openers_pfx(struct openers *openers, struct view token_id, struct buf *reque
 		struct view *ret_fields);
 int openers_csr(struct openers *openers, struct buf *request, struct buf *answer, struct view *ret_fields);
 
-/* Whether an opener of that kind answers a ping. SOCKET_PFX_OPENER or SOCKET_CSR_OPENER. */
-int openers_ping(struct openers *openers, enum socket_kind kind);
+/* Whether an opener of that kind answers: the spare, or a new one, which then is the spare. SOCKET_PFX_OPENER or
+ * SOCKET_CSR_OPENER. */
+int openers_check(struct openers *openers, enum socket_kind kind);
+
+/* How many are connected. */
+unsigned openers_count(struct openers *openers);
 
 #endif
