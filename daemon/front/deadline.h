@@ -12,7 +12,7 @@ enum phase { PHASE_GREETING, PHASE_REQUEST, PHASE_IDLE };
 
 /* One connection. Owned by the table; valid from deadline_add() to deadline_remove(). */
 struct peer {
-	struct peer *next, *previous;
+	struct peer *next, *previous; /* of those that share a place in the table */
 	int fd;
 	enum phase phase;
 	int64_t deadline_ms;
@@ -34,10 +34,12 @@ void deadline_set(struct deadlines *d, struct peer *peer, enum phase phase, uint
 void deadline_remove(struct deadlines *d, struct peer *peer);
 
 unsigned deadline_count(struct deadlines *d);
+/* How many of them come from an address. */
+unsigned deadline_count_from(struct deadlines *d, struct address address);
 /* Shuts down every connection whose time is over. */
 void deadline_sweep(struct deadlines *d);
 /* For the end of the service: shuts down every connection that waits for its next request, and, when all is true,
- * those too that have not sent their first. */
+ * those too that have not said a word. One whose next request has come, or whose first has begun, stays. */
 void deadline_end_idle(struct deadlines *d, bool all);
 
 #endif

@@ -20,6 +20,7 @@
 enum {
 	HTTP_STACK_BYTES = 512 * 1024,
 	POOL_RESERVE_BYTES = 8 * 1024, /* of a connection's memory, for the library itself and its answer */
+	LIBRARY_CONNECTIONS_MAX = 65536, /* for each thread: above what a reload may set; on_accept() counts */
 };
 
 /* ---- replies ---- */
@@ -194,7 +195,7 @@ static int admit(struct request *r, uint32_t *ret_wait)
 	if (r->route->flags & ROUTE_INLINE)
 		return uri_check_query(&r->uri, r->route->query);
 	if (role == ROLE_ADMIN || r->route->flags & ROUTE_OPEN)
-		*ret_wait = limit_wait(r->http->failures, r->peer->address);
+		*ret_wait = limit_wait(r->http->failures, r->peer->address, r->http->config->failures_per_minute);
 	if (*ret_wait)
 		return fail(FAULT_RATE_LIMITED, "too many tokens from this address were refused; wait %u seconds",
 			    *ret_wait);
@@ -312,13 +313,16 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	atomic_fetch_sub(&h->in_flight, 1);
 }
 
-/* Closes what is one too many at once. The library itself would leave it waiting, unaccepted. */
+/* Closes what is one too many at once. The library itself would leave it waiting, unaccepted; and it counts for each
+ * thread, and by limits that can not change. */
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t len)
 {
 	const struct http *h = cls;
-	(void)address;
+	unsigned most = h->role == ROLE_HEALTH ? (unsigned)HEALTH_CONNECTIONS_MAX : h->config->max_connections;
 	(void)len;
-	return deadline_count(h->deadlines) < h->connections_max ? MHD_YES : MHD_NO;
+	bool fits = deadline_count(h->deadlines) < most &&
+		    deadline_count_from(h->deadlines, address_of(address)) < h->config->max_connections_per_address;
+	return fits ? MHD_YES : MHD_NO;
 }
 
 /* Paths and queries stay as they came; see uri.h. */
@@ -342,9 +346,6 @@ static void on_library_log(void *cls, const char *format, va_list args)
 
 static struct MHD_Daemon *start_daemon(struct http *h, unsigned flags, struct MHD_OptionItem *extra)
 {
-	const struct config *c = h->config;
-	/* Limits are per thread in the library, and threads do not share evenly: on_accept() counts them all. */
-	unsigned limit = h->connections_max * h->threads + h->threads;
 	return MHD_start_daemon(flags, 0, on_accept, h, on_request, h,
 				MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
 				MHD_OPTION_LISTEN_SOCKET, h->socket,
@@ -352,9 +353,9 @@ static struct MHD_Daemon *start_daemon(struct http *h, unsigned flags, struct MH
 				MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 				MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-				MHD_OPTION_CONNECTION_LIMIT, limit,
-				MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)c->max_connections_per_address,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->max_header_bytes + POOL_RESERVE_BYTES,
+				MHD_OPTION_CONNECTION_LIMIT, LIBRARY_CONNECTIONS_MAX * h->threads,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				(size_t)h->config->max_header_bytes + POOL_RESERVE_BYTES,
 				MHD_OPTION_STRICT_FOR_CLIENT, 1,
 				MHD_OPTION_CONNECTION_TIMEOUT, 0u,
 				MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_BYTES,
@@ -384,7 +385,7 @@ static struct MHD_Daemon *start(struct http *h)
 int http_start(struct http *h)
 {
 	h->deadlines = deadline_table_new();
-	h->failures = limit_new(h->config->failures_per_minute);
+	h->failures = limit_new();
 	if (!h->deadlines || !h->failures)
 		return fail(FAULT_INTERNAL, "no memory for a listener");
 	h->daemon = start(h);

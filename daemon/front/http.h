@@ -18,12 +18,14 @@ struct health;
  * closes may never see the answer. Above this the connection just ends. */
 enum { DISCARD_MAX_BYTES = 64 * MIB };
 
+enum { HEALTH_CONNECTIONS_MAX = 64 };
+
 struct http {
 	/* Set by the caller before http_start(), and kept by it. */
 	const struct config *config;
 	enum role role;            /* ROLE_HEALTH: without TLS */
 	int socket;
-	unsigned threads, connections_max;
+	unsigned threads;
 	struct work *work, *imports; /* NULL where every route is ROUTE_INLINE */
 	struct health *health;       /* for ROLE_HEALTH */
 	struct metrics *metrics;

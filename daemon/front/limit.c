@@ -20,7 +20,6 @@ struct slot {
 struct limit {
 	pthread_mutex_t lock;
 	uint64_t seed;
-	uint32_t per_minute;
 	struct slot slots[SLOTS];
 };
 
@@ -38,15 +37,30 @@ struct address address_of(const struct sockaddr *a)
 	return ret;
 }
 
-struct limit *limit_new(uint32_t per_minute)
+uint64_t address_seed(void)
+{
+	uint64_t seed;
+	if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+		abort(); /* the kernel promises this for so few bytes */
+	return seed;
+}
+
+uint64_t address_hash(const struct address *a, uint64_t seed)
+{
+	uint64_t h = seed;
+	for (size_t i = 0; i < sizeof a->at; i++)
+		h = (h ^ a->at[i]) * 0x100000001b3u;
+	h ^= h >> 32;
+	return h * 0x9e3779b97f4a7c15u;
+}
+
+struct limit *limit_new(void)
 {
 	struct limit *l = calloc(1, sizeof *l);
 	if (!l)
 		return NULL;
-	if (getrandom(&l->seed, sizeof l->seed, 0) != (ssize_t)sizeof l->seed)
-		abort(); /* the kernel promises this for so few bytes */
+	l->seed = address_seed();
 	pthread_mutex_init(&l->lock, NULL);
-	l->per_minute = per_minute;
 	return l;
 }
 
@@ -58,15 +72,9 @@ void limit_free(struct limit *l)
 	free(l);
 }
 
-/* Seeded, so that nobody can choose addresses that push a certain other one out. */
 static struct slot *ways(struct limit *l, const struct address *a)
 {
-	uint64_t h = l->seed;
-	for (size_t i = 0; i < sizeof a->at; i++)
-		h = (h ^ a->at[i]) * 0x100000001b3u;
-	h ^= h >> 32;
-	h *= 0x9e3779b97f4a7c15u;
-	return &l->slots[(h >> 40) % (SLOTS / WAYS) * WAYS];
+	return &l->slots[(address_hash(a, l->seed) >> 40) % (SLOTS / WAYS) * WAYS];
 }
 
 /* The slot of an address in this minute, or NULL. */
@@ -90,12 +98,12 @@ static struct slot *least(struct slot *set, int64_t minute)
 	return ret;
 }
 
-uint32_t limit_wait(struct limit *l, struct address a)
+uint32_t limit_wait(struct limit *l, struct address a, uint32_t per_minute)
 {
 	int64_t now = clock_ms();
 	pthread_mutex_lock(&l->lock);
 	const struct slot *s = find(ways(l, &a), &a, now / MINUTE_MS);
-	bool over = s && s->count >= l->per_minute;
+	bool over = s && s->count >= per_minute;
 	pthread_mutex_unlock(&l->lock);
 	return over ? (uint32_t)((MINUTE_MS - now % MINUTE_MS) / 1000 + 1) : 0;
 }

@@ -13,15 +13,18 @@ struct address {
 };
 
 struct address address_of(const struct sockaddr *a);
+/* A number of 64 bits for a table. seed: random, so that nobody can choose addresses that fall on one place. */
+uint64_t address_hash(const struct address *a, uint64_t seed);
+uint64_t address_seed(void);
 
 struct limit;
 
 /* NULL without memory. Free with limit_free(). */
-struct limit *limit_new(uint32_t per_minute);
+struct limit *limit_new(void);
 void limit_free(struct limit *l);
 
-/* Seconds until an address may try again; 0 when it may now. */
-uint32_t limit_wait(struct limit *l, struct address a);
+/* Seconds until an address that may fail so often in a minute may try again; 0 when it may now. */
+uint32_t limit_wait(struct limit *l, struct address a, uint32_t per_minute);
 /* Counts one refused token. */
 void limit_count(struct limit *l, struct address a);
 

@@ -22,7 +22,7 @@
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 
-enum { HEALTH_CONNECTIONS_MAX = 64, SWEEP_MS = 1000, DRAIN_STEP_MS = 50, GREETING_GRACE_MS = 2000 };
+enum { SWEEP_MS = 1000, DRAIN_STEP_MS = 50, GREETING_GRACE_MS = 2000 };
 
 struct front {
 	struct config config;
@@ -126,7 +126,6 @@ static int start_health(struct front *f)
 	h->config = &f->config;
 	h->role = ROLE_HEALTH;
 	h->threads = 1;
-	h->connections_max = HEALTH_CONNECTIONS_MAX;
 	h->metrics = f->main.metrics;
 	h->health = health_start(f->keeper_path);
 	return h->health ? http_start(h) : fail(FAULT_INTERNAL, "no thread for health");
@@ -138,7 +137,6 @@ static int start_all(struct front *f)
 	h->config = &f->config;
 	h->role = f->role;
 	h->threads = f->config.threads;
-	h->connections_max = f->config.max_connections;
 	h->metrics = metrics_new();
 	h->work = work_start(f->keeper_path, f->config.workers);
 	h->imports = f->role == ROLE_ADMIN ? work_start(f->keeper_path, f->config.import_workers) : NULL;
