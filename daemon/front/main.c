@@ -115,7 +115,8 @@ static int open_all(struct front *f)
 	int rc = open_socket(f->role == ROLE_ADMIN ? "admin" : "device", &f->main.socket);
 	if (rc == 0 && f->role == ROLE_ADMIN)
 		rc = open_socket("health", &f->health.socket);
-	return rc < 0 ? rc : tls_start(f->config.tls_certificate, f->config.tls_key);
+	const struct config *c = &f->config;
+	return rc < 0 ? rc : tls_start(c->tls_certificate, c->tls_key, c->header_seconds);
 }
 
 /* ---- serve ---- */

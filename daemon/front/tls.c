@@ -23,13 +23,14 @@ struct pair {
 	gnutls_pcert_st chain[TLS_CHAIN_MAX];
 	unsigned chain_len;
 	gnutls_privkey_t key;
-	time_t expires;
+	time_t begins, expires;
 };
 
 static struct {
 	const char *certificate, *key;
 	pthread_mutex_t lock;
 	struct pair *current; /* and the older ones, which a handshake may still hold */
+	uint32_t handshake_seconds; /* the most that one was ever given */
 	gnutls_datum_t ticket_key_secret;
 } tls = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -103,7 +104,7 @@ static int key_id(gnutls_pubkey_t key, uint8_t ret[static KEY_ID_BYTES])
 	return gnutls_pubkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, ret, &size);
 }
 
-/* Compares the public keys, and notes when the certificate expires. */
+/* Compares the public keys, and notes from when and until when the certificate is valid. */
 static int check_pair(struct pair *p)
 {
 	uint8_t of_certificate[KEY_ID_BYTES], of_key[KEY_ID_BYTES];
@@ -120,8 +121,10 @@ static int check_pair(struct pair *p)
 		rc = gnutls_x509_crt_init(&leaf);
 	if (rc == 0)
 		rc = gnutls_x509_crt_import(leaf, &p->chain[0].cert, GNUTLS_X509_FMT_DER);
-	if (rc == 0)
+	if (rc == 0) {
+		p->begins = gnutls_x509_crt_get_activation_time(leaf);
 		p->expires = gnutls_x509_crt_get_expiration_time(leaf);
+	}
 	gnutls_pubkey_deinit(public);
 	gnutls_x509_crt_deinit(leaf);
 	if (rc < 0)
@@ -146,20 +149,29 @@ static struct pair *read_pair(void)
 	return NULL;
 }
 
-static bool has_expired(const struct pair *p)
+/* Clients refuse a certificate outside of its dates, so that the old one is better, whatever it is. */
+static int check_dates(const struct pair *p)
 {
-	return p->expires <= (time_t)now_seconds();
+	char begins[TIME_TEXT + 1];
+	time_format(p->begins, begins);
+	if (p->expires <= (time_t)now_seconds())
+		return fail(FAULT_MALFORMED_REQUEST, "the certificate in %s has expired", tls.certificate);
+	if (p->begins > (time_t)now_seconds())
+		return fail(FAULT_MALFORMED_REQUEST, "the certificate in %s is not valid before %s", tls.certificate,
+			    begins);
+	return 0;
 }
 
-int tls_start(const char *certificate, const char *key)
+int tls_start(const char *certificate, const char *key, uint32_t handshake_seconds)
 {
 	tls.certificate = certificate;
 	tls.key = key;
+	tls.handshake_seconds = handshake_seconds;
 	tls.current = read_pair();
 	if (!tls.current)
 		return -FAULT_MALFORMED_REQUEST;
-	if (has_expired(tls.current))
-		log_detail(EVENT_TLS_EXPIRED, "%s: clients will refuse it", certificate);
+	if (check_dates(tls.current) < 0)
+		log_detail(EVENT_TLS_EXPIRED, "%s: clients will refuse it", fault_detail());
 	int rc = gnutls_session_ticket_key_generate(&tls.ticket_key_secret);
 	return rc < 0 ? fail(FAULT_INTERNAL, "no key for session tickets: %s", gnutls_strerror(rc)) : 0;
 }
@@ -181,17 +193,20 @@ int tls_reload(uint32_t handshake_seconds)
 	struct pair *p = read_pair();
 	if (!p)
 		return -FAULT_MALFORMED_REQUEST;
-	if (has_expired(p)) {
+	int rc = check_dates(p);
+	if (rc < 0) {
 		pair_free(p);
-		return fail(FAULT_MALFORMED_REQUEST, "the certificate in %s has expired", tls.certificate);
+		return rc;
 	}
+	if (handshake_seconds > tls.handshake_seconds)
+		tls.handshake_seconds = handshake_seconds;
 	int64_t now = clock_ms();
 	pthread_mutex_lock(&tls.lock);
 	tls.current->replaced_ms = now;
 	p->older = tls.current;
 	tls.current = p;
 	/* Twice, because a connection may outlive its time by the pause between two sweeps. */
-	free_old(p, now - 2000 * (int64_t)handshake_seconds);
+	free_old(p, now - 2000 * (int64_t)tls.handshake_seconds);
 	pthread_mutex_unlock(&tls.lock);
 	return 0;
 }

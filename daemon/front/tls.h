@@ -13,12 +13,13 @@
 enum { TLS_PAIR_MAX_BYTES = MIB, TLS_CLIENT_HANDSHAKE_MAX_BYTES = 64 * KIB };
 
 /* Reads certificate and key, and makes the key for session tickets. At the start of the process, before any thread.
- * MALFORMED_REQUEST with a sentence: unreadable, or the two do not belong together. One that has expired
- * is only warned of. certificate and key (paths) are kept. */
-int tls_start(const char *certificate, const char *key);
+ * MALFORMED_REQUEST with a sentence: unreadable, or the two do not belong together. One that clients will
+ * refuse for its dates is only warned of. certificate and key (paths) are kept. handshake_seconds: the most that one
+ * may take. */
+int tls_start(const char *certificate, const char *key, uint32_t handshake_seconds);
 
-/* Reads them again. On failure, and also when the certificate has expired, the old pair stays. handshake_seconds: an
- * old pair may be in use that long after it was replaced. */
+/* Reads them again. On failure, and also when the certificate has expired or is not valid yet, the old pair stays.
+ * handshake_seconds: what one may take from now on. An old pair stays while a handshake may hold it. */
 int tls_reload(uint32_t handshake_seconds);
 
 /* When the certificate that is in use ends, in seconds since 1970. */
