@@ -115,15 +115,6 @@ void health_stop(struct health *h)
 	free(h);
 }
 
-bool health_keeper_answers(const char *path)
-{
-	struct msg_health answer;
-	struct keeper *k = keeper_new(path);
-	bool answers = k && ask(k, 1000, &answer) == 0;
-	keeper_free(k);
-	return answers;
-}
-
 /* ---- what probes read; with the lock held ---- */
 
 static json_t *part(const char *status, struct view detail)

@@ -16,9 +16,6 @@ struct health *health_start(const char *path);
 /* Ends it and frees. NULL is fine. */
 void health_stop(struct health *h);
 
-/* Asks the keeper at path once, within a second, without a struct health. True when it answers. */
-bool health_keeper_answers(const char *path);
-
 /* The routes of the health listener. */
 int health_live(struct request *r, struct keeper *none);
 int health_ready(struct request *r, struct keeper *none);

@@ -258,6 +258,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 /* ---- the life of connections and requests ---- */
 
+/* From pulse.c, and nobody's: it is not in the table, and ends before it could say a word. */
+static bool is_probe(const struct sockaddr *address)
+{
+	return address->sa_family == AF_UNIX;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode event)
 {
@@ -272,6 +278,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	const struct sockaddr *address =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+	if (is_probe(address))
+		return;
 	*context = deadline_add(h->deadlines, fd, address_of(address), h->config->header_seconds);
 	if (!*context)
 		shutdown(fd, SHUT_RDWR);
@@ -320,6 +328,8 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
 	const struct http *h = cls;
 	unsigned most = h->role == ROLE_HEALTH ? (unsigned)HEALTH_CONNECTIONS_MAX : h->config->max_connections;
 	(void)len;
+	if (is_probe(address))
+		return MHD_YES;
 	bool fits = deadline_count(h->deadlines) < most &&
 		    deadline_count_from(h->deadlines, address_of(address)) < h->config->max_connections_per_address;
 	return fits ? MHD_YES : MHD_NO;
@@ -386,24 +396,53 @@ int http_start(struct http *h)
 {
 	h->deadlines = deadline_table_new();
 	h->failures = limit_new();
-	if (!h->deadlines || !h->failures)
+	h->pulse = pulse_new(h->threads);
+	if (!h->deadlines || !h->failures || !h->pulse)
 		return fail(FAULT_INTERNAL, "no memory for a listener");
 	h->daemon = start(h);
 	return h->daemon ? 0 : fail(FAULT_UNAVAILABLE, "the HTTP library does not start");
 }
 
+unsigned http_connections(const struct http *h)
+{
+	return deadline_count(h->deadlines);
+}
+
+void http_pulse(struct http *h)
+{
+	pulse_begin(h->pulse, h->daemon, false);
+}
+
+bool http_has_turned(struct http *h)
+{
+	return pulse_has_turned(h->pulse);
+}
+
 void http_quiesce(struct http *h)
 {
 	atomic_store(&h->draining, true);
-	/* Whoever connects from now on is refused, or waits for the next front where systemd holds the socket too. */
-	close(MHD_quiesce_daemon(h->daemon));
+	h->socket = MHD_quiesce_daemon(h->daemon);
+	pulse_begin(h->pulse, h->daemon, true);
+}
+
+/* A thread may have been about to take a connection when the listener was quiesced. Once it has turned that one is in
+ * the table, and no other will come: who connects from then on is refused, or waits for the next front where systemd
+ * holds the socket too. */
+static bool is_closed(struct http *h)
+{
+	if (h->socket >= 0 && pulse_has_turned(h->pulse)) {
+		close(h->socket);
+		h->socket = -1;
+	}
+	return h->socket < 0;
 }
 
 bool http_is_drained(struct http *h, bool greeting_over)
 {
+	bool closed = is_closed(h);
 	deadline_end_idle(h->deadlines, greeting_over);
 	deadline_sweep(h->deadlines);
-	return deadline_count(h->deadlines) == 0;
+	return closed && deadline_count(h->deadlines) == 0;
 }
 
 bool http_stop(struct http *h)
@@ -413,6 +452,7 @@ bool http_stop(struct http *h)
 	MHD_stop_daemon(h->daemon);
 	deadline_table_free(h->deadlines);
 	limit_free(h->failures);
+	pulse_free(h->pulse);
 	return true;
 }
 

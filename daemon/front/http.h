@@ -6,6 +6,7 @@
 #include "deadline.h"
 #include "limit.h"
 #include "metrics.h"
+#include "pulse.h"
 #include "route.h"
 #include "work.h"
 
@@ -32,6 +33,7 @@ struct http {
 	/* The listener's own. */
 	struct deadlines *deadlines;
 	struct limit *failures;
+	struct pulse *pulse;
 	struct MHD_Daemon *daemon;
 	atomic_uint in_flight;
 	atomic_bool draining;
@@ -40,10 +42,17 @@ struct http {
 /* Starts to answer. INTERNAL or UNAVAILABLE with a sentence. */
 int http_start(struct http *h);
 
+/* Connections that are open. */
+unsigned http_connections(const struct http *h);
+
+/* Asks every thread whether it turns; http_has_turned() is true once each has since. */
+void http_pulse(struct http *h);
+bool http_has_turned(struct http *h);
+
 /* Stops taking connections; those that are open get their answers, and end with them. */
 void http_quiesce(struct http *h);
-/* True once no connection is left; ends those that wait for nothing. greeting_over: also those that have not sent
- * a request by now. */
+/* True once no connection is left and none can come; ends those that wait for nothing. greeting_over: also those that
+ * have not said a word by now. */
 bool http_is_drained(struct http *h, bool greeting_over);
 /* Frees. Returns false, having done nothing, while requests are in flight: the library can not be stopped then. */
 bool http_stop(struct http *h);

@@ -8,6 +8,7 @@
 #include "http.h"
 #include "journal.h"
 #include "log.h"
+#include "notify.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -20,9 +21,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 
-enum { SWEEP_MS = 1000, DRAIN_STEP_MS = 50, GREETING_GRACE_MS = 2000 };
+enum { SWEEP_MS = 1000, DRAIN_STEP_MS = 50, GREETING_GRACE_MS = 5000 };
 
 struct front {
 	struct config config;
@@ -30,7 +30,9 @@ struct front {
 	char keeper_path[CONFIG_TEXT_MAX + 32];
 	int signals;
 	struct http main, health;
+	struct notify notify;
 	bool ending;
+	bool refused; /* what the last reload was to take over, or some of it */
 };
 
 /* ---- open what it needs ---- */
@@ -147,14 +149,18 @@ static int start_all(struct front *f)
 	return rc == 0 && f->role == ROLE_ADMIN ? start_health(f) : rc;
 }
 
+/* Takes over what is right of the configuration and of the TLS pair; what is not leaves the old one in use. */
 static void reload(struct front *f)
 {
-	sd_notify(0, "RELOADING=1");
-	if (tls_reload(f->config.header_seconds) < 0)
-		log_detail(EVENT_NOT_RELOADED, "%s", fault_detail());
-	else
+	notify_reloading();
+	bool configured = config_reload(&f->config) == 0;
+	bool paired = tls_reload(f->config.header_seconds) == 0;
+	if (paired)
 		log_detail(EVENT_RELOADED, "the TLS certificate and its key");
-	sd_notify(0, "READY=1");
+	else
+		log_detail(EVENT_NOT_RELOADED, "%s", fault_detail());
+	f->refused = !configured || !paired;
+	notify_ready(&f->notify);
 }
 
 /* Waits up to ms for a signal, and does what it asks for. */
@@ -170,16 +176,46 @@ static void wait_for_signal(struct front *f, int ms)
 		f->ending = true;
 }
 
+static void tell_status(struct front *f)
+{
+	char connections[NOTIFY_COUNT_MAX], requests[NOTIFY_COUNT_MAX];
+	notify_status(&f->notify, "serving, %s, %s%s",
+		      notify_count(http_connections(&f->main), "connection", "connections", connections),
+		      notify_count(atomic_load(&f->main.in_flight), "request", "requests", requests),
+		      f->refused ? "; the last reload was refused, the log says why" : "");
+}
+
+static void pulse(struct front *f)
+{
+	http_pulse(&f->main);
+	if (f->role == ROLE_ADMIN)
+		http_pulse(&f->health);
+}
+
+/* The watchdog hears that every thread that does HTTP turned since it was told so last. Not whether the keeper
+ * answers: to start this room anew would mend nothing. */
+static void beat(struct front *f)
+{
+	if (!notify_beat_is_due(&f->notify))
+		return;
+	bool turned = http_has_turned(&f->main);
+	if (f->role == ROLE_ADMIN)
+		turned &= http_has_turned(&f->health);
+	notify_beat(&f->notify, turned, "a thread that does HTTP");
+	pulse(f);
+}
+
 static void serve(struct front *f)
 {
-	bool ready = false;
+	notify_start(&f->notify);
+	notify_ready(&f->notify);
+	log_event(EVENT_SERVING, NULL);
+	if (f->notify.beat_every_ms > 0)
+		pulse(f);
 	while (!f->ending) {
-		if (!ready && health_keeper_answers(f->keeper_path)) {
-			ready = true;
-			sd_notify(0, "READY=1");
-			log_event(EVENT_SERVING, NULL);
-		}
-		wait_for_signal(f, ready ? SWEEP_MS : DRAIN_STEP_MS);
+		tell_status(f);
+		wait_for_signal(f, notify_wait_ms(&f->notify, SWEEP_MS));
+		beat(f);
 		deadline_sweep(f->main.deadlines);
 		if (f->role == ROLE_ADMIN)
 			deadline_sweep(f->health.deadlines);
@@ -192,7 +228,7 @@ static void serve(struct front *f)
 static void drain(struct front *f)
 {
 	int64_t begun_ms = clock_ms(), until_ms = begun_ms + (int64_t)f->config.request_seconds * 1000;
-	sd_notify(0, "STOPPING=1");
+	notify_stopping("ending what was begun");
 	http_quiesce(&f->main);
 	if (f->role == ROLE_ADMIN)
 		http_quiesce(&f->health);
