@@ -129,8 +129,9 @@ $(BUILD)/tests/unit/test_wipe: $(BUILD)/tests/unit/test_wipe.o $(COMMON)
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUILD)/common.a
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_keeper) -o $@
 
-# These tests move the clock.
+# These tests have a clock, and a database, of their own.
 $(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
+$(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
 
 install-build:
 	@packaging/install build

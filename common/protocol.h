@@ -64,9 +64,12 @@ enum limits {
 	HEALTH_TEXT_MAX_BYTES = 256,
 };
 
-/* The socket on which a verb may come. LOCAL is for root on the server itself. */
-enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8,
-		   SOCKET_LOCAL = 16 };
+/* The socket on which a verb may come. LOCAL is for root on the server itself. SELF is none that others reach: there the
+ * keeper asks itself. */
+enum socket_kind {
+	SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8, SOCKET_LOCAL = 16,
+	SOCKET_SELF = 32,
+};
 
 /* verb, number, sockets. The keeper's table of roles and answers is in daemon/keeper/serve.c. */
 #define VERBS(V) \
@@ -97,7 +100,7 @@ enum socket_kind { SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, S
 	V(INSPECT,         41, SOCKET_LOCAL)   /* nothing           -> inspection */ \
 	V(OPEN_PFX,        48, SOCKET_PFX_OPENER)  /* open_pfx -> opened_pfx */ \
 	V(OPEN_CSR,        49, SOCKET_CSR_OPENER)  /* open_csr -> opened_csr */ \
-	V(PING,            50, SOCKET_PFX_OPENER | SOCKET_CSR_OPENER) /* nothing -> nothing */ \
+	V(PING,            50, SOCKET_PFX_OPENER | SOCKET_CSR_OPENER | SOCKET_SELF) /* nothing -> nothing */ \
 	/* An opener says this once it has read a request whole: what dies after it died of that request. */ \
 	V(STARTED,         51, 0)              /* nothing */ \
 	V(ERROR,          255, 0)              /* error */

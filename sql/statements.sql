@@ -46,6 +46,8 @@ SELECT name, user_id, shown, mac FROM names WHERE user_id = $1 ORDER BY name;
 -- names_delete
 DELETE FROM names WHERE user_id = $1;
 
+-- identities_count
+SELECT count(*) FROM identities;
 -- identity_facts_of_user
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac

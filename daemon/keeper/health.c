@@ -23,6 +23,7 @@
 enum {
 	FIRST_ROUND_SECONDS = 3,
 	AUDIT_SECONDS = 86400,
+	COUNT_MS = 60 * 1000,
 	STALE_SECONDS = 30, /* and three rounds: a result older than this is not told */
 	PROBE_MAX_BYTES = 1024,
 };
@@ -34,6 +35,8 @@ enum part { PART_KEYRING, PART_DATABASE, PART_AUDIT, PART_DISK, PART_PFX_OPENER,
 
 struct health {
 	pthread_t thread, auditor;
+	uint64_t changes_counted; /* identities were counted after so many changes */
+	int64_t counted_ms;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t turned;
 	bool stopping;
@@ -167,9 +170,10 @@ static int check_disk(struct keeper *k)
 	if (statvfs(dirname(path), &fs) < 0)
 		return fail(FAULT_UNAVAILABLE, "the disk can not be asked: %s", strerror(errno));
 	uint64_t free_mib = (uint64_t)fs.f_bavail * fs.f_frsize / MIB;
-	if (free_mib < k->config.min_free_mib)
+	uint32_t least = k->config.min_free_mib;
+	if (free_mib < least)
 		return fail(FAULT_UNAVAILABLE, "%llu MiB are free where [keeper] min_free_mib wants %u",
-			    (unsigned long long)free_mib, k->config.min_free_mib);
+			    (unsigned long long)free_mib, least);
 	return 0;
 }
 
@@ -230,6 +234,22 @@ static void check_all(struct keeper *k)
 	set_part(h, PART_DISK, check_disk(k));
 	set_part(h, PART_PFX_OPENER, openers_check(k->openers, SOCKET_PFX_OPENER));
 	set_part(h, PART_CSR_OPENER, openers_check(k->openers, SOCKET_CSR_OPENER));
+}
+
+/* For the status. To count is to read an index whole: it is done when something changed, and now and then because others
+ * may write too. */
+static void count_identities(struct keeper *k)
+{
+	struct health *h = k->health;
+	uint64_t changes = atomic_load(&k->counters.imports) + atomic_load(&k->counters.deletions);
+	READER c = NULL;
+	STATEMENT s = NULL;
+	if (h->counted_ms > 0 && changes == h->changes_counted && clock_ms() - h->counted_ms < COUNT_MS)
+		return;
+	h->changes_counted = changes;
+	h->counted_ms = clock_ms();
+	if (db_read(k->db, &c) == 0 && statement_get(c, SQL_identities_count, &s) == 0 && statement_step(s) > 0)
+		atomic_store(&k->identities, (uint64_t)column_number(s, 0));
 }
 
 /* What was deleted stands in the database's log until that is emptied; tried until no reader holds it. */
@@ -297,6 +317,7 @@ static void *health_main(void *arg)
 	struct keeper *k = arg;
 	do {
 		check_all(k);
+		count_identities(k);
 		empty_log(k);
 		inspect_count(k);
 		turn(k->health, &k->health->rounds);

@@ -33,6 +33,7 @@ struct keeper {
 	struct openers *openers;
 	struct health *health;
 	struct counters counters;
+	atomic_uint_fast64_t identities; /* as the health checks counted them last */
 	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
 	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
 	/* Device certificates that end within so many days, as inspect_count() counted them last. */

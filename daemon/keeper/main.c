@@ -5,16 +5,20 @@
 #include "health.h"
 #include "journal.h"
 #include "log.h"
+#include "notify.h"
 #include "openers.h"
+#include "pulse.h"
 #include "seal.h"
 #include "serve.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-enum { DRAIN_SECONDS = 30 };
+enum { STATUS_MS = 2000 };
 
 /* A new database gets its first records in one transaction: the test value, the head of the audit chain, and the
  * administrator's token whose hash came with the keyring. */
@@ -74,13 +78,70 @@ static int open_all(struct keeper *k)
 	return rc;
 }
 
-/* Waits for the signal to end. Every thread that is made later has these signals blocked. */
-static void wait_for_end(const sigset_t *signals)
+/* ---- serve ---- */
+
+/* Before any thread is started: threads inherit what is blocked. */
+static int take_signals(void)
 {
-	int number;
-	do {
-		sigwait(signals, &number);
-	} while (number == SIGHUP);
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Waits up to ms for a signal, and returns its number, or 0. */
+static int wait_for_signal(int signals, int ms)
+{
+	struct pollfd p = { .fd = signals, .events = POLLIN };
+	struct signalfd_siginfo signal;
+	if (poll(&p, 1, ms) <= 0 || read(signals, &signal, sizeof signal) != (ssize_t)sizeof signal)
+		return 0;
+	return (int)signal.ssi_signo;
+}
+
+static void tell_status(struct keeper *k, struct notify *n, bool refused)
+{
+	char openers[NOTIFY_COUNT_MAX], identities[NOTIFY_COUNT_MAX];
+	notify_status(n, "serving, %s, %s%s", notify_count(openers_count(k->openers), "opener", "openers", openers),
+		      notify_count(atomic_load(&k->identities), "identity", "identities", identities),
+		      refused ? "; the last reload was refused, the log says why" : "");
+}
+
+/* The watchdog hears that a thread has answered out of the database since it was told so last. Not whether the disk has
+ * room or openers answer: to start this room anew would mend nothing. */
+static void beat(struct notify *n, struct pulse *p)
+{
+	if (!notify_beat_is_due(n))
+		return;
+	notify_beat(n, pulse_has_answered(p), "the keeper");
+	pulse_begin(p);
+}
+
+/* Until a signal says that it is over. */
+static void serve(struct keeper *k, struct server *server, int signals)
+{
+	struct notify notify;
+	struct pulse pulse = { .server = server, .fd = -1 };
+	bool refused = false; /* what the last reload was to take over */
+	log_event(EVENT_SERVING, NULL);
+	notify_start(&notify);
+	notify_ready(&notify);
+	if (notify.beat_every_ms > 0)
+		pulse_begin(&pulse);
+	for (int number = 0; number == 0 || number == SIGHUP;) {
+		if (number == SIGHUP) {
+			notify_reloading();
+			refused = config_reload(&k->config) < 0;
+			notify_ready(&notify);
+		}
+		tell_status(k, &notify, refused);
+		beat(&notify, &pulse);
+		number = wait_for_signal(signals, notify_wait_ms(&notify, STATUS_MS));
+	}
+	notify_stopping("ending what was begun");
 }
 
 static int give_up(void)
@@ -94,7 +155,6 @@ int main(int argc, char **argv)
 {
 	static struct keeper keeper;
 	struct server *server;
-	sigset_t signals;
 
 	harden_process();
 	harden_memory();
@@ -102,12 +162,7 @@ int main(int argc, char **argv)
 	int end = config_start(&keeper.config, argc, argv, "keeps keyring and database, and decides");
 	if (end)
 		return end - 1;
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-
+	int signals = take_signals();
 	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
 	int local_fd = inherited_socket("local"); /* -1 under the launcher, which has none */
 	if (device_fd < 0 || admin_fd < 0) {
@@ -119,13 +174,10 @@ int main(int argc, char **argv)
 		return give_up();
 	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
 		return give_up();
-	log_event(EVENT_SERVING, NULL);
-	sd_notify(0, "READY=1\nSTATUS=serving");
 
-	wait_for_end(&signals);
-	sd_notify(0, "STOPPING=1\nSTATUS=ending what was begun");
-	/* What still runs then uses keyring and database: they go with the process, not before it. */
-	if (!serve_stop(server, DRAIN_SECONDS))
+	serve(&keeper, server, signals);
+	/* No front waits longer. What still runs then uses keyring and database: they go with the process, not before it. */
+	if (!serve_stop(server, keeper.config.keeper_seconds))
 		_exit(EXIT_SUCCESS);
 	health_stop(&keeper);
 	if (db_truncate_log(keeper.db) < 0)

@@ -66,9 +66,9 @@ static bool etag_matches(struct view header, const char *etag)
 /* Spread by a quarter either way, so that devices that enrolled together do not poll together. */
 static uint32_t next_poll(const struct keeper *k)
 {
-	uint32_t random = 0, quarter = k->config.poll_seconds / 4;
+	uint32_t random = 0, seconds = k->config.poll_seconds, quarter = seconds / 4;
 	RAND_bytes((uint8_t *)&random, sizeof random);
-	return k->config.poll_seconds - quarter + random % (2 * quarter + 1);
+	return seconds - quarter + random % (2 * quarter + 1);
 }
 
 /* One pull. */

@@ -8,15 +8,20 @@
 #include "protocol.h"
 #include "wipe.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 enum {
 	CONNECTIONS_SPARE = 8,         /* on each socket, beside one for each worker of its front */
+	SELF_MAX = 8,                  /* one, and those that are about to end */
 	STACK_BYTES = 512 * 1024,
 	SEND_MS = 30 * 1000,
 	ACCEPT_PAUSE_MS = 10,
@@ -57,6 +62,7 @@ static const struct permission {
 	[VERB_HEALTH]          = { SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL, 0, answer_health },
 	[VERB_VERIFY]          = { SOCKET_LOCAL, 0, answer_verify },
 	[VERB_INSPECT]         = { SOCKET_LOCAL, 0, answer_inspect },
+	[VERB_PING]            = { SOCKET_SELF, 0, answer_ping },
 };
 
 struct connection_thread {
@@ -65,7 +71,7 @@ struct connection_thread {
 	struct connection_thread *next;
 };
 
-struct listener {
+struct listener { /* of those that the keeper makes itself: without a socket, a peer and a thread */
 	struct server *server;
 	const char *name;
 	int fd;
@@ -74,11 +80,13 @@ struct listener {
 	uid_t peer; /* who may connect, beside root */
 	unsigned count, max;
 	pthread_t thread;
+	bool runs;
 };
 
 struct server {
 	struct keeper *k;
-	struct listener device, admin, local;
+	struct listener device, admin, local, self;
+	int end; /* an eventfd: listeners end when it can be read */
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t ended;
 	bool stopping;
@@ -218,13 +226,14 @@ static void *connection_main(void *arg)
 	return NULL;
 }
 
+/* Nobody else, root neither: who is root can become that user. */
 static bool peer_is_allowed(int fd, uid_t allowed)
 {
 	struct ucred peer;
 	socklen_t len = sizeof peer;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return false;
-	if (peer.uid == allowed || peer.uid == 0)
+	if (peer.uid == allowed)
 		return true;
 	log_detail(EVENT_PEER_REFUSED, "uid %u", (unsigned)peer.uid);
 	return false;
@@ -259,21 +268,21 @@ static int start_thread(struct listener *l, int fd)
 	return fail(FAULT_UNAVAILABLE, "no thread for a connection, or %u are open already", l->max);
 }
 
-/* The socket may be non-blocking or not: it came from outside. When descriptors run out the connection waits in the
- * kernel's queue. */
+/* When descriptors run out the connection waits in the kernel's queue. */
 static void *listener_main(void *arg)
 {
 	struct listener *l = arg;
 	for (;;) {
-		struct pollfd p = { .fd = l->fd, .events = POLLIN };
-		poll(&p, 1, -1);
+		struct pollfd p[] = { { .fd = l->fd, .events = POLLIN }, { .fd = l->server->end, .events = POLLIN } };
+		poll(p, 2, -1);
+		if (p[1].revents)
+			return NULL;
 		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			poll(NULL, 0, ACCEPT_PAUSE_MS);
 		else if (!peer_is_allowed(fd, l->peer) || start_thread(l, fd) < 0)
 			close(fd);
 	}
-	return NULL;
 }
 
 static int find_peer(const char *name, uid_t *ret)
@@ -292,8 +301,13 @@ static int start_listener(struct server *s, struct listener *l, const struct lis
 {
 	*l = *how;
 	l->server = s;
-	return pthread_create(&l->thread, NULL, listener_main, l) == 0 ? 0 : fail(FAULT_UNAVAILABLE,
-										  "no thread for a socket");
+	/* It came from outside, and who shares it must not make accept4() wait. */
+	if (fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) < 0)
+		return fail(FAULT_UNAVAILABLE, "a listening socket: %s", strerror(errno));
+	if (pthread_create(&l->thread, NULL, listener_main, l) != 0)
+		return fail(FAULT_UNAVAILABLE, "no thread for a socket");
+	l->runs = true;
+	return 0;
 }
 
 static int start_listeners(struct server *s, int device_fd, int admin_fd, int local_fd)
@@ -322,6 +336,10 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, str
 	if (!s)
 		return fail(FAULT_UNAVAILABLE, "no memory to serve");
 	s->k = k;
+	s->self = (struct listener){ .server = s, .name = "own", .kind = SOCKET_SELF, .max = SELF_MAX, .request_max = LOCAL_REQUEST_MAX };
+	s->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->end < 0)
+		return fail(FAULT_UNAVAILABLE, "no eventfd to serve: %s", strerror(errno));
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
@@ -332,13 +350,26 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, str
 	return start_listeners(s, device_fd, admin_fd, local_fd);
 }
 
-/* Listening sockets belong to systemd or the launcher: they are not shut down, or nobody could take them over. The
- * threads that wait on them end with the process. */
+int serve_self(struct server *s, int fd)
+{
+	int rc = start_thread(&s->self, fd);
+	if (rc < 0)
+		close(fd);
+	return rc;
+}
+
+/* Listening sockets belong to systemd or the launcher: they are not shut down, or nobody could take them over. First
+ * nothing more is taken from them: who was taken and then sent away could not know whether he was heard. */
 bool serve_stop(struct server *s, unsigned seconds)
 {
 	int64_t deadline_ms = clock_ms() + (int64_t)seconds * 1000;
 	const struct timespec until = { .tv_sec = deadline_ms / 1000 };
 	int late = 0;
+	eventfd_write(s->end, 1);
+	struct listener *const listeners[] = { &s->device, &s->admin, &s->local };
+	for (size_t i = 0; i < sizeof listeners / sizeof listeners[0]; i++)
+		if (listeners[i]->runs)
+			pthread_join(listeners[i]->thread, NULL);
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	/* Those who wait for a request see the end of it; those who answer one can still send. */

@@ -204,7 +204,7 @@ TEST(the_two_kinds_of_opener_share_nothing_but_the_ping)
 {
 	assert_int_equal(verb_sockets(VERB_OPEN_PFX), SOCKET_PFX_OPENER);
 	assert_int_equal(verb_sockets(VERB_OPEN_CSR), SOCKET_CSR_OPENER);
-	assert_int_equal(verb_sockets(VERB_PING), SOCKET_PFX_OPENER | SOCKET_CSR_OPENER);
+	assert_int_equal(verb_sockets(VERB_PING), SOCKET_PFX_OPENER | SOCKET_CSR_OPENER | SOCKET_SELF);
 }
 
 TEST(a_verb_that_nobody_knows_and_an_answers_verb_come_on_no_socket)
