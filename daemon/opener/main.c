@@ -16,6 +16,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ enum kind { KIND_NONE, KIND_PFX, KIND_CSR };
 struct opener {
 	enum kind kind;
 	unsigned cpu_seconds;
+	const char *peer; /* the user that may connect, name or number; NULL: whoever can */
 	int fd;
 	int64_t ends_ms; /* no request is begun after this moment; -1: never ends of itself */
 	struct ciphers ciphers;
@@ -47,9 +49,10 @@ struct opener {
 static void help(FILE *to)
 {
 	fprintf(to,
-		"usage: pfxd-opener --kind pfx|csr [--cpu-seconds N]\n"
+		"usage: pfxd-opener --kind pfx|csr [--peer USER] [--cpu-seconds N]\n"
 		"Takes PFX files or certificate requests apart, for pfxd-keeper, on the socket that it inherits.\n"
 		"  --kind pfx|csr     what it reads; a PFX opener ends after %d requests or %d seconds\n"
+		"  --peer USER        ends at once unless this user, name or number, is at the other side\n"
 		"  --cpu-seconds N    for one request (%d)\n"
 		"  -h, --help, --version\n",
 		PFX_REQUESTS_MAX, PFX_LIFE_MS / 1000, REQUEST_CPU_SECONDS);
@@ -80,12 +83,14 @@ static void parse_arguments(struct opener *o, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "kind", required_argument, NULL, 'k' }, { "cpu-seconds", required_argument, NULL, 'c' },
+		{ "peer", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { 0 },
 	};
 	int option;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (option) {
 		case 'k': o->kind = parse_kind(optarg); break;
+		case 'p': o->peer = optarg; break;
 		case 'c': o->cpu_seconds = parse_seconds(optarg); break;
 		case 'h': help(stdout); exit(0);
 		case 'v': puts("pfxd-opener " PFXD_VERSION); exit(0);
@@ -101,6 +106,38 @@ static bool is_socket(int fd)
 	int type;
 	socklen_t len = sizeof type;
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+static bool find_user(const char *user, uid_t *ret)
+{
+	uint64_t number;
+	if (number_parse(view_text(user), UINT32_MAX, &number)) {
+		*ret = (uid_t)number;
+		return true;
+	}
+	const struct passwd *found = getpwnam(user);
+	if (found)
+		*ret = found->pw_uid;
+	return found != NULL;
+}
+
+/* Whether the other side is who it must be. Who can reach the socket is a matter of its mode; this asks the kernel. */
+static bool check_peer(const struct opener *o)
+{
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+	uid_t allowed;
+	if (!o->peer)
+		return true;
+	if (!find_user(o->peer, &allowed))
+		fail(FAULT_MALFORMED_REQUEST, "there is no user %s, who alone may connect", o->peer);
+	else if (getsockopt(o->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		fail(FAULT_INTERNAL, "the kernel does not say who connected");
+	else if (peer.uid != allowed)
+		fail(FAULT_FORBIDDEN, "user %u connected, and %s alone may", (unsigned)peer.uid, o->peer);
+	else
+		return true;
+	return false;
 }
 
 static size_t request_max(const struct opener *o)
@@ -121,6 +158,8 @@ static bool load(struct opener *o)
 		fail(FAULT_INTERNAL, "no connection was passed, and standard input is none");
 		return false;
 	}
+	if (!check_peer(o))
+		return false;
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	return o->request_secret && o->answer_secret && (o->kind == KIND_CSR || ciphers_load(&o->ciphers));
 }
