@@ -172,8 +172,10 @@ static int exchange(struct keeper *k, enum verb verb, struct view *ret)
 	k->input = NULL;
 	int rc = send_and_receive(k, &got, ret);
 	buf_reset(k->out);
-	if (rc == -FAULT_TIMED_OUT)
+	if (rc == -FAULT_TIMED_OUT && k->repeatable)
 		return fail(FAULT_UNAVAILABLE, "the keeper took too long");
+	if (rc == -FAULT_TIMED_OUT)
+		return fail(FAULT_UNAVAILABLE, "the keeper took too long over this, which may or may not be done");
 	if (rc == -FAULT_CLOSED)
 		return fail(FAULT_UNAVAILABLE,
 			    "the keeper was lost while it worked on this, which may or may not be done");

@@ -175,6 +175,17 @@ static int handle(struct keeper *k, enum socket_kind kind, uint8_t verb, struct 
 	return rc;
 }
 
+/* Requests wait in the sockets' queues while no keeper runs. A front that gave one up has said so, and it must not be
+ * found done later. */
+static int check_awaited(int fd)
+{
+	struct pollfd p = { .fd = fd };
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	log_line(LOG_LEVEL_INFO, "a request was left alone: nobody waits for its answer any more");
+	return fail(FAULT_CLOSED, "nobody waits for the answer");
+}
+
 static int serve_one(struct keeper *k, const struct connection_thread *t)
 {
 	size_t max = t->listener->request_max;
@@ -185,6 +196,8 @@ static int serve_one(struct keeper *k, const struct connection_thread *t)
 	if (!in || !out)
 		return fail(FAULT_UNAVAILABLE, "no memory for a request");
 	int rc = frame_receive(t->fd, in, max, -1, &verb, &fields);
+	if (rc == 0)
+		rc = check_awaited(t->fd);
 	if (rc == 0) {
 		rc = handle(k, t->listener->kind, verb, fields, out);
 		wipe_traces();

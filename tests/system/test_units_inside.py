@@ -56,8 +56,10 @@ def a_front_is_ready_without_the_keeper_and_waits_for_it(folder):
     device = service.enrol(ANN, "P-256")
     assert service.end("keeper") == 0
     service.renew("front-device")
-    answer = device.pull().expect(503, "unavailable")
-    assert int(answer.headers["retry-after"]) > 0
+    identity = Identity(folder, "bob@example.org", **EC)
+    for answer in in_parallel(device.pull, lambda: service.import_pfx("bob@example.org", identity.pfx(), "secret")):
+        answer.expect(503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
     service.configure("[front]\nkeeper_seconds = 60\n")
     service.reload("front-device")
     late = []
@@ -67,6 +69,9 @@ def a_front_is_ready_without_the_keeper_and_waits_for_it(folder):
     service.begin("keeper")
     waiting.join(60)
     late[0].expect(200)
+    # What was given up lay in the queue, and was left alone.
+    assert [user["upn"] for user in service.admin("GET", "/v1/users").expect(200).json["users"]] == [ANN]
+    wait_until(lambda: service.said("keeper").count("nobody waits for its answer") >= 2, what="the requests given up")
 
 
 # ---- the watchdog ----

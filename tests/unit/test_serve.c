@@ -49,12 +49,18 @@ static int listen_as(struct fixture *f, const char *name)
 static struct server *servers[8];
 static size_t server_count;
 
+static void serve(struct serving *s)
+{
+	struct keeper *k = &s->f->keeper;
+	k->config.device_front_user[0] = k->config.admin_front_user[0] = '\0';
+	assert_done(serve_start(k, s->device, s->admin, &s->server));
+	servers[server_count++] = s->server;
+}
+
 static struct serving begin(struct fixture *f)
 {
 	struct serving s = { .f = f, .device = listen_as(f, "device"), .admin = listen_as(f, "admin") };
-	f->keeper.config.device_front_user[0] = f->keeper.config.admin_front_user[0] = '\0';
-	assert_done(serve_start(&f->keeper, s.device, s.admin, &s.server));
-	servers[server_count++] = s.server;
+	serve(&s);
 	return s;
 }
 
@@ -158,6 +164,31 @@ TEST(nobody_else_may_ask_for_what_the_keeper_asks_itself)
 	end(&s);
 }
 
+/* ---- the queue ---- */
+
+TEST(a_request_that_its_front_gave_up_before_a_keeper_came_is_not_done)
+{
+	struct fixture *f = *state;
+	uint8_t verb = 0;
+	struct view fields;
+	const struct msg_device question = { .request_id = view_text("request"), .fingerprint = view_text("none") };
+	BUF frame = buf_of(KIB);
+	struct serving s = { .f = f, .device = listen_as(f, "device"), .admin = listen_as(f, "admin") };
+	int given_up = connect_to(f, "device");
+	FD awaited = connect_to(f, "device");
+	frame_begin(frame, VERB_CERTIFICATES);
+	assert_done(put_device(frame, &question));
+	assert_done(frame_send(given_up, frame, -1));
+	assert_done(frame_send(awaited, frame, -1));
+	close(given_up);
+	serve(&s);
+	assert_done(frame_receive(awaited, frame, KIB, clock_ms() + LONG_MS, &verb, &fields));
+	assert_int_equal(verb, VERB_ERROR); /* nobody has that certificate */
+	assert_true(serve_stop(s.server, 20));
+	assert_int_equal(entered, 1);
+	end(&s);
+}
+
 /* ---- the end ---- */
 
 TEST(who_connects_while_the_keeper_ends_waits_for_the_next_one_and_nothing_of_it_is_lost)
@@ -215,6 +246,7 @@ int main(void)
 		serve_test(while_the_database_does_not_answer_the_keeper_has_none_and_is_not_asked_again),
 		serve_test(a_database_that_can_not_be_read_is_an_answer_too),
 		serve_test(nobody_else_may_ask_for_what_the_keeper_asks_itself),
+		serve_test(a_request_that_its_front_gave_up_before_a_keeper_came_is_not_done),
 		serve_test(who_connects_while_the_keeper_ends_waits_for_the_next_one_and_nothing_of_it_is_lost),
 		serve_test(a_request_that_was_sent_before_the_end_is_answered_and_then_the_connection_ends),
 	};
