@@ -209,15 +209,15 @@ int config_reload(struct config *c)
 	config_init(&fresh);
 	int rc = waiting ? config_read(&fresh, c->file) : fail(FAULT_UNAVAILABLE, "no memory");
 	if (rc < 0) {
-		log_line(LOG_LEVEL_ERROR, "the configuration stays as it was: %s", fault_detail());
+		log_detail(EVENT_NOT_RELOADED, "the configuration: %s", fault_detail());
 		return rc;
 	}
 	for (const struct key *key = keys; key < keys + KEY_COUNT; key++)
 		take_over(c, &fresh, key, waiting);
 	log_set(c->level, c->names);
 	struct view names = buf_view(waiting);
-	log_line(LOG_LEVEL_NOTICE, "the configuration was read again%s%.*s",
-		 names.len > 0 ? "; these keys wait for the next start: " : "", (int)names.len, (const char *)names.p);
+	log_detail(EVENT_RELOADED, "the configuration%s%.*s",
+		   names.len > 0 ? "; these keys wait for the next start: " : "", (int)names.len, (const char *)names.p);
 	return 0;
 }
 

@@ -26,6 +26,12 @@
 	  "the TLS certificate has expired", "detail") \
 	E(NOT_DRAINED,        1007, WARNING,  "49d63e3adf6d493991da41152feb891c", \
 	  "some requests did not end in time", "") \
+	E(STANDS_STILL,       1008, ERROR,    "2773619aedcf4c9faa805dbe3763a632", \
+	  "a part stands still: the watchdog is not fed", "detail") \
+	E(GOES_ON,            1009, NOTICE,   "727a3191f0ae445f80dd4cbf4e23351e", \
+	  "what stood still goes on", "detail") \
+	E(REQUEST_LEFT,       1010, INFO,     "c7fd6e0ed2674e9d8d50d0e4bd9ab5c4", \
+	  "a request was left alone: nobody waits for its answer any more", "") \
 	E(ROOM_RESTARTED,     1050, WARNING,  "b8ccc0ada4c348c2968ef3a1a1fbb259", \
 	  "a room ended", "detail") \
 	E(ROOM_NOT_STARTED,   1051, ERROR,    "fafe222bb0724137bb3709777b17ba36", \

@@ -75,9 +75,9 @@ void notify_beat(struct notify *n, bool alive, const char *who)
 		return;
 	n->missed = !alive;
 	if (alive)
-		log_line(LOG_LEVEL_NOTICE, "%s goes on", who);
+		log_detail(EVENT_GOES_ON, "%s", who);
 	else
-		log_line(LOG_LEVEL_ERROR, "%s stands still: the watchdog is not fed", who);
+		log_detail(EVENT_STANDS_STILL, "%s", who);
 }
 
 int notify_wait_ms(const struct notify *n, int ms)

@@ -182,7 +182,7 @@ static int check_awaited(int fd)
 	struct pollfd p = { .fd = fd };
 	if (poll(&p, 1, 0) <= 0)
 		return 0;
-	log_line(LOG_LEVEL_INFO, "a request was left alone: nobody waits for its answer any more");
+	log_event(EVENT_REQUEST_LEFT, NULL);
 	return fail(FAULT_CLOSED, "nobody waits for the answer");
 }
 
@@ -336,7 +336,8 @@ static int start_listeners(struct server *s, int device_fd, int admin_fd, int lo
 	int rc = find_peer(config->device_front_user, &device.peer);
 	if (rc == 0)
 		rc = find_peer(config->admin_front_user, &admin.peer);
-	if (rc == 0)
+	s->self = (struct listener){ .server = s, .name = "own", .kind = SOCKET_SELF, .max = SELF_MAX,
+				     .request_max = LOCAL_REQUEST_MAX };
 		rc = start_listener(s, &s->device, &device);
 	if (rc == 0)
 		rc = start_listener(s, &s->admin, &admin);

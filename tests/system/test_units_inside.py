@@ -192,9 +192,9 @@ def a_pair_that_does_not_match_has_expired_or_is_not_valid_yet_is_refused_with_a
     service.reload("front-device")
 
     def refused(why):
-        mark = service.said("front-device").count("the old TLS certificate stays: ")
+        mark = service.said("front-device").count("not read again, the old stays: ")
         service.reload("front-device")
-        lines = [line for line in service.said("front-device").splitlines() if "the old TLS certificate stays: " in line]
+        lines = [line for line in service.said("front-device").splitlines() if "not read again, the old stays: " in line]
         assert len(lines) == mark + 1 and why in lines[-1], lines
         assert served(service, service.base) == good
         wait_until(lambda: service.statuses("front-device")[-1].endswith("the last reload was refused, the log says why"),
@@ -243,7 +243,7 @@ def a_configuration_that_is_wrong_is_refused_with_its_line_and_the_old_one_stays
     number = (service.dir / "pfxd.conf").read_text().splitlines().index("max_bodies = 2") + 1
     for room in ROOMS:
         service.reload(room)
-        assert f"the configuration stays as it was: {service.dir}/pfxd.conf line {number}: " in service.said(room)
+        assert f"not read again, the old stays: the configuration: {service.dir}/pfxd.conf line {number}: " in service.said(room)
         wait_until(lambda: "refused" in service.statuses(room)[-1], what=f"the refusal in the status of {room}")
     service.import_pfx(ANN, Identity(folder, ANN, **EC).pfx() + b"\0" * 4096, "secret").expect(422)
     service.configure("[front]\nthreads = 3\n")
