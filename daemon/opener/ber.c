@@ -46,15 +46,55 @@ void *ber_decode(struct view der, const ASN1_ITEM *it, const char *clause)
 	return NULL;
 }
 
+/* A constructed element is stepped into and a primitive one over, so one loop sees every header. */
+bool ber_is_der(struct view v)
+{
+	const uint8_t *p = v.p, *end = v.p + v.len;
+	while (p < end) {
+		const uint8_t *start = p;
+		long len;
+		int tag, class;
+		int how = ASN1_get_object(&p, &len, &tag, &class, end - p);
+		bool constructed = how & V_ASN1_CONSTRUCTED;
+		if ((how & 0x81) || ASN1_object_size(0, (int)len, tag) != p - start + len)
+			return false;
+		if (constructed && class == V_ASN1_UNIVERSAL && tag != V_ASN1_SEQUENCE && tag != V_ASN1_SET)
+			return false;
+		p += constructed ? 0 : len;
+	}
+	return true;
+}
+
+/* Reads the header of a SEQUENCE: 1 where its length is indefinite, 0 where it is not, -1 where there is none. */
+static int sequence_header(struct view v, const uint8_t **ret_contents, long *ret_len)
+{
+	int tag, class;
+	*ret_contents = v.p;
+	int how = ASN1_get_object(ret_contents, ret_len, &tag, &class, (long)v.len);
+	if ((how & 0x80) || !(how & V_ASN1_CONSTRUCTED) || tag != V_ASN1_SEQUENCE || class != V_ASN1_UNIVERSAL)
+		return -1;
+	return how & 1;
+}
+
+bool ber_is_sequence(struct view v)
+{
+	const uint8_t *p, *end = v.p + v.len;
+	long len;
+	int indefinite = sequence_header(v, &p, &len);
+	ERR_clear_error();
+	if (indefinite < 0)
+		return false;
+	return indefinite ? end - p >= 2 && end[-1] == 0 && end[-2] == 0 : len == end - p;
+}
+
 int ber_list_open(struct view v, const char *clause, struct ber_list *ret)
 {
-	const uint8_t *p = v.p;
+	const uint8_t *p;
 	long len;
-	int tag, class;
-	int how = ASN1_get_object(&p, &len, &tag, &class, (long)v.len);
-	if ((how & 0x80) || !(how & V_ASN1_CONSTRUCTED) || tag != V_ASN1_SEQUENCE || class != V_ASN1_UNIVERSAL)
+	int indefinite = sequence_header(v, &p, &len);
+	if (indefinite < 0)
 		return malformed(clause);
-	*ret = (struct ber_list){ .p = p, .end = v.p + v.len, .indefinite = how & 1, .clause = clause };
+	*ret = (struct ber_list){ .p = p, .end = v.p + v.len, .indefinite = indefinite, .clause = clause };
 	if (!ret->indefinite && len != ret->end - p)
 		return fail(FAULT_MALFORMED_PKCS12, "%s is malformed: its length is not that of what it holds", clause);
 	return 0;

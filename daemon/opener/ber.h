@@ -16,6 +16,13 @@ bool asn1_sequence(const ASN1_TYPE *any, struct view *ret);
  * bytes are left over; clause names it: "RFC 7292 4: PFX". Free with ASN1_item_free(). */
 void *ber_decode(struct view der, const ASN1_ITEM *it, const char *clause);
 
+/* True when every length of what was decoded before is definite and as short as it can be, and no string is in pieces
+ * (X.690 10.1, 10.2). What stands inside of strings is not looked at. */
+bool ber_is_der(struct view v);
+
+/* True when v looks like one SEQUENCE from its first byte to its last. What it holds is not looked at. */
+bool ber_is_sequence(struct view v);
+
 /* A SEQUENCE OF, walked: of definite length or not. */
 struct ber_list {
 	const uint8_t *p, *end;

@@ -6,7 +6,6 @@
 #include "own.h"
 
 #include <openssl/asn1t.h>
-#include <openssl/err.h>
 
 ASN1_SEQUENCE(CERTIFICATE_BODY) = {
 	ASN1_EXP_OPT(struct certificate_body, version, ASN1_INTEGER, 0),
@@ -29,12 +28,13 @@ ASN1_SEQUENCE(CERTIFICATE) = {
 
 struct certificate *certificate_read(struct view der)
 {
-	/* The bytes themselves are passed on, so they must be what every reader takes. */
-	if (der.len > 1 && der.p[1] == 0x80) {
-		fail(FAULT_MALFORMED_PKCS12, "RFC 5280 4.1: a certificate that is not in DER");
-		return NULL;
-	}
-	return ber_decode(der, ASN1_ITEM_rptr(CERTIFICATE), "RFC 5280 4.1: Certificate");
+	struct certificate *c = ber_decode(der, ASN1_ITEM_rptr(CERTIFICATE), "RFC 5280 4.1: Certificate");
+	/* The bytes themselves are passed on, so they must be what every reader takes, and takes for the same. */
+	if (!c || ber_is_der(der))
+		return c;
+	certificate_free(c);
+	fail(FAULT_MALFORMED_PKCS12, "RFC 5280 4.1: a certificate that is not in DER");
+	return NULL;
 }
 
 void certificate_free(struct certificate *c)
@@ -44,12 +44,17 @@ void certificate_free(struct certificate *c)
 
 int certificate_extension(const struct certificate *c, int nid, const char *clause, void **ret)
 {
-	int critical;
-	*ret = X509V3_get_d2i(c->body->extensions, nid, &critical, NULL);
-	ERR_clear_error();
-	if (*ret || critical == -1)
+	int at = X509v3_get_ext_by_NID(c->body->extensions, nid, -1);
+	*ret = NULL;
+	if (at < 0)
 		return 0;
-	return fail(FAULT_MALFORMED_PKCS12, "%s is malformed, or there twice", clause);
+	if (X509v3_get_ext_by_NID(c->body->extensions, nid, at) >= 0)
+		return fail(FAULT_MALFORMED_PKCS12, "RFC 5280 4.2: %s is there twice", clause);
+	X509_EXTENSION *extension = X509v3_get_ext(c->body->extensions, at);
+	/* Not X509V3_EXT_d2i(): that one takes bytes behind the value. */
+	*ret = ber_decode(asn1_view(X509_EXTENSION_get_data(extension)), ASN1_ITEM_ptr(X509V3_EXT_get_nid(nid)->it),
+			  clause);
+	return *ret ? 0 : -FAULT_MALFORMED_PKCS12;
 }
 
 bool certificate_is_self_issued(const struct certificate *c)

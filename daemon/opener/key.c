@@ -66,13 +66,16 @@ int key_kind_read(const X509_ALGOR *algorithm, struct public_key *ret)
 	if (ret->family == KEY_RSA)
 		return 0;
 	if (nid != NID_X9_62_id_ecPublicKey)
-		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys of the algorithm %s are not supported",
+		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys of the algorithm %s are not supported: use RSA or EC",
 			    oid_text(object, oid));
 	if (type != V_ASN1_OBJECT || !value)
-		return fail(FAULT_UNSUPPORTED_ALGORITHM, "RFC 5480 2.1.1: a key on a curve that is not named");
+		return fail(FAULT_UNSUPPORTED_ALGORITHM,
+			    "RFC 5480 2.1.1: a key of the algorithm %s that does not name its curve: use one that does",
+			    oid_text(object, oid));
 	const struct curve *curve = curve_by_nid(OBJ_obj2nid(value));
 	if (!curve)
-		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys on the curve %s are not supported",
+		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys on the curve %s are not supported: use P-256, P-384, P-521, "
+			    "or a Brainpool curve of 256 bits or more",
 			    oid_text(value, oid));
 	ret->curve = curve->nid;
 	ret->bits = curve->bits;
@@ -90,13 +93,15 @@ static void put_number(struct buf *b, const BIGNUM *n)
 int rsa_public_set(struct public_key *ret, const BIGNUM *n, const BIGNUM *e)
 {
 	int bits = BN_num_bits(n);
-	if (bits > RSA_MAX_BITS || BN_num_bits(e) > bits)
+	if (bits > RSA_MAX_BITS)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM, "an RSA key of %d bits; at most %d are supported", bits,
 			    RSA_MAX_BITS);
 	if (bits < RSA_MIN_BITS)
-		return fail(FAULT_WEAK_KEY, "an RSA key of %d bits; at least %d are needed", bits, RSA_MIN_BITS);
-	if (!BN_is_odd(n) || !BN_is_odd(e) || BN_is_one(e))
-		return fail(FAULT_MALFORMED_PKCS12, "RFC 8017 3.1: an even modulus, or an exponent that is even or 1");
+		return fail(FAULT_WEAK_KEY, "an RSA key of %d bits; at least %d are needed: use a longer one", bits,
+			    RSA_MIN_BITS);
+	if (!BN_is_odd(n) || !BN_is_odd(e) || BN_is_one(e) || BN_cmp(e, n) >= 0)
+		return fail(FAULT_MALFORMED_PKCS12,
+			    "RFC 8017 3.1: an even modulus, or an exponent that is even, 1, or not below it");
 	ret->bits = (unsigned)bits;
 	put_number(ret->canonical, n);
 	put_number(ret->canonical, e);

@@ -31,6 +31,8 @@ ASN1_SEQUENCE(RSA_PRIVATE_PARTS) = {
 	ASN1_OPT(struct rsa_private, others, ASN1_ANY),
 } static_ASN1_SEQUENCE_END_name(struct rsa_private, RSA_PRIVATE_PARTS)
 
+enum { EC_VERSION_1 = 1 };
+
 /* RFC 5915 3 */
 struct ec_private {
 	ASN1_INTEGER *version;
@@ -174,20 +176,34 @@ static int ec_encode(const EC_GROUP *group, struct ec_private *k, const BIGNUM *
 	return *ret_len > 0 ? 0 : no_memory();
 }
 
+/* What is said again around the number: readers differ in which of two curves they take. */
+static int ec_check_frame(const struct ec_private *k, int curve)
+{
+	if (ASN1_INTEGER_get(k->version) != EC_VERSION_1)
+		return fail(FAULT_MALFORMED_PKCS12, "RFC 5915 3: an EC key of another version than 1");
+	const ASN1_TYPE *parameters = k->parameters;
+	if (parameters && (parameters->type != V_ASN1_OBJECT || OBJ_obj2nid(parameters->value.object) != curve))
+		return fail(FAULT_MALFORMED_PKCS12, "RFC 5915 3: the curve inside an EC key is not the one outside");
+	return 0;
+}
+
 static int read_ec(struct view der, struct private_key *ret, uint8_t **ret_secret, int *ret_len)
 {
 	__attribute__((cleanup(ec_private_freep))) struct ec_private *k =
 		ber_decode(der, ASN1_ITEM_rptr(EC_PRIVATE_PARTS), "RFC 5915 3: ECPrivateKey");
 	if (!k)
 		return -FAULT_MALFORMED_PKCS12;
+	int rc = ec_check_frame(k, ret->public.curve);
 	struct view octets = asn1_view(k->number);
+	if (rc < 0)
+		return rc;
 	if (octets.len > EC_POINT_MAX_BYTES / 2)
 		return fail(FAULT_MALFORMED_PKCS12, "RFC 5915 3: a private key longer than that of any curve");
 	OWNED(EC_GROUP) group = EC_GROUP_new_by_curve_name(ret->public.curve);
 	OWNED(BIGNUM) number = BN_bin2bn(octets.p, (int)octets.len, NULL);
 	if (!group || !number)
 		return no_memory();
-	int rc = ec_check(group, k, number, &ret->public);
+	rc = ec_check(group, k, number, &ret->public);
 	return rc < 0 ? rc : ec_encode(group, k, number, &ret->public, ret_secret, ret_len);
 }
 
