@@ -41,7 +41,8 @@ static int read_prf(const X509_ALGOR *prf, struct derive *ret)
 		X509_ALGOR_get0(&object, NULL, NULL, prf);
 	ret->hash = hash_by_hmac_nid(prf ? OBJ_obj2nid(object) : NID_hmacWithSHA1);
 	if (!ret->hash)
-		return fail(FAULT_UNSUPPORTED_ALGORITHM, "RFC 8018 A.2: PBKDF2 with the function %s is not supported: " EXPORT_AGAIN,
+		return fail(FAULT_UNSUPPORTED_ALGORITHM,
+			    "RFC 8018 A.2: PBKDF2 with the function %s is not supported: export it again with HMAC-SHA-256",
 			    oid_text(object, oid));
 	return 0;
 }
@@ -108,7 +109,7 @@ int derive_read(const X509_ALGOR *kdf, struct derive *ret)
 	int nid = object ? OBJ_obj2nid(object) : NID_undef;
 	if (nid != NID_id_pbkdf2 && nid != NID_id_scrypt)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM,
-			    "RFC 8018 A.4: the key derivation function %s is not supported: " EXPORT_AGAIN,
+			    "RFC 8018 A.4: the key derivation function %s is not supported: export it again with PBKDF2",
 			    oid_text(object, oid));
 	if (type != V_ASN1_SEQUENCE || !value)
 		return fail(FAULT_MALFORMED_PKCS12, "RFC 8018 A.4: a key derivation function without parameters");
@@ -119,8 +120,9 @@ uint64_t derive_work(const struct derive *d, size_t len)
 {
 	uint64_t work;
 	if (d->scheme != DERIVE_SCRYPT)
-		return kdf_work(d->hash, d->iterations, len);
-	if (__builtin_mul_overflow(2 * d->r, d->p, &work) || __builtin_mul_overflow(work, d->iterations, &work))
+		return kdf_work(d->hash, d->salt_len, d->iterations, len);
+	/* check_scrypt() has bounded all three; the two more are for PBKDF2 before and after. */
+	if (__builtin_mul_overflow(2 * d->r * d->p, d->iterations + 2, &work))
 		return UINT64_MAX;
 	return work;
 }
@@ -134,6 +136,7 @@ int derive_run(const struct derive *d, struct view password_secret, enum kdf_id 
 		kdf_pbkdf2(d->hash, password_secret, salt, d->iterations, ret, len);
 	if (d->scheme != DERIVE_SCRYPT)
 		return 0;
+	kdf_work_add(derive_work(d, len));
 	/* OpenSSL counts a little more memory than check_scrypt() does. */
 	if (EVP_PBE_scrypt((const char *)password_secret.p, password_secret.len, salt.p, salt.len, d->iterations, d->r,
 			   d->p, 4ull * SCRYPT_MAX_BYTES, ret, len) == 1)

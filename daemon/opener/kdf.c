@@ -73,6 +73,18 @@ static inline void state_final(struct state *s, const struct hash *h, uint8_t *r
 		SHA512_Final(ret, &s->sha512);
 }
 
+static uint64_t work_done;
+
+uint64_t kdf_work_done(void)
+{
+	return work_done;
+}
+
+void kdf_work_add(uint64_t units)
+{
+	work_done += units;
+}
+
 void hash_digest(const struct hash *h, struct view data, uint8_t *ret)
 {
 	struct state s;
@@ -141,7 +153,8 @@ static void pbkdf2_block(const struct hmac *m, const struct hash *h, struct view
 	uint8_t u_secret[HASH_MAX_BYTES];
 	hmac_run(m, h, &s, salt, view_of(number, sizeof number), u_secret);
 	memcpy(ret, u_secret, h->size);
-	for (uint64_t i = 1; i < iterations; i++) {
+	work_done += 1 + salt.len / h->block;
+	for (uint64_t i = 1; i < iterations; i++, work_done++) {
 		hmac_run(m, h, &s, view_of(u_secret, h->size), view_of("", 0), u_secret);
 		for (size_t j = 0; j < h->size; j++)
 			ret[j] ^= u_secret[j];
@@ -206,7 +219,8 @@ void kdf_pkcs12(const struct hash *h, struct view bmp_secret, struct view salt, 
 		state_update(&s, h, d, h->block);
 		state_update(&s, h, i_secret, i_len);
 		state_final(&s, h, a_secret);
-		for (uint64_t k = 1; k < iterations; k++) {
+		work_done += 1 + salt.len / h->block;
+		for (uint64_t k = 1; k < iterations; k++, work_done++) {
 			state_init(&s, h);
 			state_update(&s, h, a_secret, h->size);
 			state_final(&s, h, a_secret);
@@ -222,8 +236,9 @@ void kdf_pkcs12(const struct hash *h, struct view bmp_secret, struct view salt, 
 	explicit_bzero(i_secret, sizeof i_secret);
 }
 
-uint64_t kdf_work(const struct hash *h, uint64_t iterations, size_t len)
+uint64_t kdf_work(const struct hash *h, size_t salt_len, uint64_t iterations, size_t len)
 {
 	uint64_t blocks = (len + h->size - 1) / h->size, work;
-	return __builtin_mul_overflow(iterations, blocks, &work) ? UINT64_MAX : work;
+	bool over = __builtin_add_overflow(iterations, salt_len / h->block, &work);
+	return over || __builtin_mul_overflow(work, blocks, &work) ? UINT64_MAX : work;
 }

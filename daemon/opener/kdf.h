@@ -38,7 +38,11 @@ void kdf_pkcs12(const struct hash *h, struct view bmp_secret, struct view salt, 
 void kdf_pbkdf2(const struct hash *h, struct view password_secret, struct view salt, uint64_t iterations, uint8_t *ret,
 		size_t len);
 
-/* Compressions, about: what one unit of work is. Saturates. */
-uint64_t kdf_work(const struct hash *h, uint64_t iterations, size_t len);
+/* What deriving len bytes costs, in units of pfx_work.h. Saturates. */
+uint64_t kdf_work(const struct hash *h, size_t salt_len, uint64_t iterations, size_t len);
+/* The units that this process has spent so far: counted in the loops, not computed. */
+uint64_t kdf_work_done(void);
+/* Adds what another library spends. */
+void kdf_work_add(uint64_t units);
 
 #endif

@@ -128,20 +128,27 @@ static inline void put_certificate(STACK_OF(PKCS12_SAFEBAG) *bags, X509 *x, cons
 	sk_PKCS12_SAFEBAG_push(bags, bag);
 }
 
-/* Appends a PKCS#12 with a SHA-256 MAC to ret; takes bags over. */
-static inline void finish(STACK_OF(PKCS12_SAFEBAG) *bags, const char *password, struct buf *ret)
+/* Appends a PKCS#12 of these safes with a SHA-256 MAC to ret; salt_len 0: as long as OpenSSL has it. Takes safes over. */
+static inline void finish_safes(STACK_OF(PKCS7) *safes, const char *password, int salt_len, int iterations,
+				struct buf *ret)
 {
-	STACK_OF(PKCS7) *safes = NULL;
-	assert_int_equal(PKCS12_add_safe(&safes, bags, -1, 0, NULL), 1);
 	PKCS12 *p12 = PKCS12_add_safes(safes, 0);
 	assert_non_null(p12);
-	assert_int_equal(PKCS12_set_mac(p12, password, -1, NULL, 0, 16, EVP_sha256()), 1);
+	assert_int_equal(PKCS12_set_mac(p12, password, -1, NULL, salt_len, iterations, EVP_sha256()), 1);
 	int len = i2d_PKCS12(p12, NULL);
 	uint8_t *at = buf_reserve(ret, (size_t)len);
 	assert_non_null(at);
 	i2d_PKCS12(p12, &at);
 	PKCS12_free(p12);
 	sk_PKCS7_pop_free(safes, PKCS7_free);
+}
+
+/* The same of these bags, in one safe in the clear; takes bags over. */
+static inline void finish(STACK_OF(PKCS12_SAFEBAG) *bags, const char *password, struct buf *ret)
+{
+	STACK_OF(PKCS7) *safes = NULL;
+	assert_int_equal(PKCS12_add_safe(&safes, bags, -1, 0, NULL), 1);
+	finish_safes(safes, password, 0, 16, ret);
 	sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
 }
 
