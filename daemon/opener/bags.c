@@ -244,7 +244,8 @@ static int read_safe(struct bags *b, PKCS7 **safe)
 		return read_encrypted(b, safe);
 	case NID_pkcs7_enveloped:
 		return left_out(b, fail(FAULT_UNSUPPORTED_ALGORITHM,
-					"RFC 7292 3.1: bags encrypted to a public key (1.2.840.113549.1.7.3)"));
+					"RFC 7292 3.1: bags encrypted to a public key (1.2.840.113549.1.7.3): "
+					"export it again under a password"));
 	}
 	return fail(FAULT_MALFORMED_PKCS12, "RFC 7292 4.1: content of the type %s in an AuthenticatedSafe",
 		    oid_text((*safe)->type, oid));
@@ -298,6 +299,23 @@ static int open_shrouded(struct bags *b, struct password *password, const struct
 	if (rc == 0)
 		rc = contents_add_key(b->contents, buf_view(plain_secret), &shrouded->local_id);
 	return left_out(b, rc);
+}
+
+bool bags_open_with(struct bags *b, struct password *password)
+{
+	BUF safe_secret = NULL;
+	BUF key_secret = NULL;
+	const X509_ALGOR *algorithm;
+	const ASN1_OCTET_STRING *data;
+	if (b->encrypted_count > 0) {
+		const PKCS7_ENC_CONTENT *content = encrypted_content(b->encrypted[0]);
+		if (content && decrypt(b, password, content->algorithm, content->enc_data, &safe_secret) == 0)
+			return true;
+	}
+	if (b->shrouded_count == 0)
+		return false;
+	X509_SIG_get0(b->shrouded[0].sig, &algorithm, &data);
+	return decrypt(b, password, algorithm, data, &key_secret) == 0;
 }
 
 int bags_decrypt(struct bags *b, struct password *password)

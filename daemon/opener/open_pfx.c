@@ -52,7 +52,7 @@ static size_t read_header(struct view file, uint64_t *ret_len)
 	return 2 + octets;
 }
 
-/* A sentence on what to do, with the decoder's own behind it. A PFX begins with its version, an INTEGER of one byte; a
+/* What is malformed gets a sentence on what to do, with the decoder's own behind it. A PFX begins with its version, an INTEGER of one byte; a
  * certificate has a SEQUENCE there. */
 static int refuse_file(struct view file)
 {
@@ -70,7 +70,8 @@ static int refuse_file(struct view file)
 	if (file.len - at < len)
 		return fail(FAULT_MALFORMED_PKCS12, "the end of this PFX is missing: copy or export it again (%s)",
 			    why);
-	return fail(FAULT_MALFORMED_PKCS12, "this PFX is damaged: copy or export it again (%s)", why);
+	return fail(FAULT_MALFORMED_PKCS12, "this PFX is damaged, or was not made well: copy or export it again (%s)",
+		    why);
 }
 
 enum { PFX_VERSION = 3, EXPIRES_SOON_SECONDS = 30 * 86400 };
@@ -83,7 +84,8 @@ static int read_content(const struct pfx *pfx, struct view *ret)
 	int nid = OBJ_obj2nid(pfx->auth_safe->type);
 	if (nid == NID_pkcs7_signed)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM,
-			    "RFC 7292 3.1: integrity by a signature (1.2.840.113549.1.7.2)");
+			    "RFC 7292 3.1: integrity by a signature (1.2.840.113549.1.7.2): "
+			    "export it again under a password");
 	if (nid != NID_pkcs7_data)
 		return fail(FAULT_MALFORMED_PKCS12, "RFC 7292 4: an authSafe of the type %s",
 			    oid_text(pfx->auth_safe->type, oid));
@@ -104,7 +106,7 @@ static int read_contents(const struct ciphers *ciphers, const struct msg_open_pf
 	struct mac mac;
 	struct view content;
 	if (!pfx)
-		return refuse_file(request->pfx_secret);
+		return -FAULT_MALFORMED_PKCS12;
 	BAGS bags = bags_new(ciphers, &work, contents, report);
 	int rc = bags ? password_init(&password, request->password_secret)
 		      : fail(FAULT_TOO_EXPENSIVE, "no memory left to open a PFX");
@@ -118,6 +120,12 @@ static int read_contents(const struct ciphers *ciphers, const struct msg_open_pf
 		rc = bags_read(bags, content);
 	if (rc == 0)
 		rc = mac_check(&mac, content, &password, &work);
+	if (rc == -FAULT_WRONG_PASSWORD && bags_open_with(bags, &password))
+		return fail(FAULT_MALFORMED_PKCS12, "RFC 7292 5.1: the password opens what is encrypted, and the MAC does not "
+			    "verify: what it covers was changed, or it is under another password");
+	if (rc == -FAULT_WRONG_PASSWORD)
+		return fail(FAULT_WRONG_PASSWORD, "the password does not open this file: try the one with which it was "
+			    "exported (RFC 7292 5.1: the MAC does not verify with it)");
 	return rc < 0 ? rc : bags_decrypt(bags, &password);
 }
 
@@ -131,6 +139,7 @@ struct answer {
 	struct buf *identities, *chain; /* lists of opened_identity, of opened_certificate */
 	size_t identity_count;
 	size_t listed_count;
+	bool chain_is_cut;
 	const struct found_certificate *listed[PFX_CHAIN_MAX];
 };
 
@@ -140,6 +149,7 @@ static size_t list_certificate(struct answer *a, const struct found_certificate 
 	for (size_t i = 0; i < a->listed_count; i++)
 		if (a->listed[i] == c)
 			return i;
+	a->chain_is_cut |= a->listed_count == PFX_CHAIN_MAX;
 	if (a->listed_count == PFX_CHAIN_MAX)
 		return PFX_CHAIN_MAX;
 	const struct msg_opened_certificate m = { .certificate = buf_view(c->der) };
@@ -251,7 +261,8 @@ static int put_identity(struct answer *a, struct pair *pair)
 	if (a->request->usages)
 		facts.usages = a->request->usages;
 	if (!facts.usages)
-		rc = fail(FAULT_NOT_FOR_MAIL, "RFC 8550 4.4: the usages of the certificate leave none for mail");
+		rc = fail(FAULT_NOT_FOR_MAIL, "RFC 8550 4.4: the usages of the certificate leave none for mail: "
+			  "name usages to import it all the same");
 	if (rc < 0)
 		return report_left_out(a->report, rc, id);
 	rc = next_password(a, &password_secret);
@@ -278,9 +289,10 @@ static int nothing_whole(const struct answer *a)
 	if (report_fail_first(a->report, &rc))
 		return rc;
 	if (a->contents->key_count > 0)
-		return fail(FAULT_NO_CERTIFICATE, "the PFX holds no certificate of its private keys");
-	return fail(FAULT_NO_PRIVATE_KEY, "the PFX holds no private key (certificates: %zu): export it again with its key",
-		    a->contents->certificate_count);
+		return fail(FAULT_NO_CERTIFICATE, "the PFX holds no certificate of its private keys: "
+			    "export it again with the certificate");
+	return fail(FAULT_NO_PRIVATE_KEY, "the PFX holds %zu certificates and no private key: "
+		    "export it again with the private key", a->contents->certificate_count);
 }
 
 static int put_answer(struct answer *a, struct buf *ret)
@@ -296,6 +308,9 @@ static int put_answer(struct answer *a, struct buf *ret)
 	if (a->identity_count == 0)
 		return nothing_whole(a);
 	list_other_issuers(a);
+	if (a->chain_is_cut)
+		report_note(a->report, "chain_incomplete", view_of("", 0),
+			    "the file holds more than %d certificates of issuers; the rest was left out", PFX_CHAIN_MAX);
 	if (!buf_ok(a->identities) || !buf_ok(a->chain) || !buf_ok(a->report->warnings))
 		return fail(FAULT_TOO_EXPENSIVE, "no memory left for the answer");
 	const struct msg_opened_pfx m = { .identities = buf_view(a->identities), .chain = buf_view(a->chain),
@@ -312,10 +327,10 @@ int open_pfx(const struct ciphers *ciphers, const struct msg_open_pfx *request, 
 	BUF chain = buf_new(LIST_MAX_BYTES);
 	if (!report_init(&report) || !contents || !identities_secret || !chain)
 		return fail(FAULT_TOO_EXPENSIVE, "no memory left to open a PFX");
-	int rc = read_contents(ciphers, request, contents, &report);
-	if (rc < 0)
-		return rc;
 	struct answer a = { .ciphers = ciphers, .request = request, .contents = contents, .report = &report,
 			    .identities = identities_secret, .chain = chain };
-	return put_answer(&a, answer);
+	int rc = read_contents(ciphers, request, contents, &report);
+	if (rc == 0)
+		rc = put_answer(&a, answer);
+	return rc == -FAULT_MALFORMED_PKCS12 ? refuse_file(request->pfx_secret) : rc;
 }

@@ -55,11 +55,13 @@ static int report_key(struct contents *c, const struct found_key *key, struct re
 	if (claims && claims->public_fault)
 		return 0; /* told with that certificate */
 	if (!claims || claims->paired) {
-		int rc = fail(FAULT_NO_CERTIFICATE, "no certificate in the file is that of a key (%s)", algorithm);
+		int rc = fail(FAULT_NO_CERTIFICATE, "no certificate in the file is that of a key (%s): "
+			      "export the key with its certificate", algorithm);
 		return report_left_out(report, rc, view_of("", 0));
 	}
 	claims->paired = true; /* told here */
-	int rc = fail(FAULT_KEY_MISMATCH, "the certificate that goes with a key (%s) holds another one", algorithm);
+	int rc = fail(FAULT_KEY_MISMATCH, "the certificate that goes with a key (%s) holds another one: "
+		      "export the key with its own certificate", algorithm);
 	return report_left_out(report, rc, thumbprint(claims));
 }
 
@@ -70,7 +72,8 @@ static int report_certificate(const struct found_certificate *certificate, struc
 		return 0;
 	int rc = certificate->public_fault ? public_key_read(certificate->parts->body->key, &again)
 					   : fail(FAULT_NO_PRIVATE_KEY,
-						  "the private key of a certificate is not in the file");
+						  "the private key of a certificate is not in the file: "
+						  "export it again with the private key");
 	return report_left_out(report, rc, thumbprint(certificate));
 }
 

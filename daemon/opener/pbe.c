@@ -28,7 +28,8 @@ static const struct {
 static int unsupported(const char *what, const ASN1_OBJECT *object)
 {
 	char oid[OID_TEXT_MAX];
-	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s %s is not supported: " EXPORT_AGAIN, what, oid_text(object, oid));
+	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s %s is not supported: export it again with AES-256", what,
+		    oid_text(object, oid));
 }
 
 static int read_pbes1(struct view parameters, struct pbe *ret)
@@ -117,8 +118,8 @@ uint64_t pbe_work(const struct pbe *pbe)
 	return __builtin_add_overflow(work, iv, &work) ? UINT64_MAX : work;
 }
 
-/* One form of the password. What comes out must look like a SEQUENCE: one in 256 wrong keys gives a right padding,
- * and RC4 has none. */
+/* One form of the password. What comes out must be one SEQUENCE: one in 256 wrong keys gives a right padding, and RC4
+ * has none. */
 static int attempt(const struct pbe *pbe, const struct ciphers *ciphers, struct view password_secret, struct view in,
 		   struct buf *ret, bool *ret_right)
 {
@@ -134,7 +135,7 @@ static int attempt(const struct pbe *pbe, const struct ciphers *ciphers, struct 
 	bool ok = cipher_run(ciphers, pbe->cipher, false, key_secret.at, iv, in, ret);
 	if (!ok && !buf_ok(ret))
 		return fail(FAULT_TOO_EXPENSIVE, "no memory left to decrypt %zu bytes", in.len);
-	*ret_right = ok && buf_len(ret) > 2 && buf_data(ret)[0] == 0x30;
+	*ret_right = ok && ber_is_sequence(buf_view(ret));
 	return rc;
 }
 
@@ -156,6 +157,7 @@ int pbe_decrypt(const struct pbe *pbe, const struct ciphers *ciphers, struct pas
 			*proved = i;
 	}
 	if (!right)
-		return fail(FAULT_MALFORMED_PKCS12, "the MAC is right, and what it covers can not be decrypted");
+		return fail(FAULT_MALFORMED_PKCS12,
+			    "RFC 7292 4.1: what is encrypted can not be decrypted with the password of the MAC");
 	return 0;
 }

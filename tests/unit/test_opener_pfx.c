@@ -128,8 +128,9 @@ static void a_file_with_a_key_alone_has_no_certificate(void **state)
 static void the_vectors_of_rfc_9579_open_or_are_refused(void **state)
 {
 	(void)state;
-	static const enum fault expected[] = { FAULT_OK, FAULT_OK, FAULT_OK, FAULT_WRONG_PASSWORD, FAULT_WRONG_PASSWORD,
-					       FAULT_MALFORMED_PKCS12 };
+	/* A.4 and A.5 are wrong in the MAC alone: the password opens what is encrypted. */
+	static const enum fault expected[] = { FAULT_OK, FAULT_OK, FAULT_OK, FAULT_MALFORMED_PKCS12,
+					       FAULT_MALFORMED_PKCS12, FAULT_MALFORMED_PKCS12 };
 	for (size_t i = 0; i < 6; i++) {
 		char path[64];
 		snprintf(path, sizeof path, "tests/data/rfc9579/a%zu.b64", i + 1);
@@ -181,7 +182,7 @@ static void a_key_under_scrypt_opens_within_bounds(void **state)
 	OPENED o = open_it(scratch, "x");
 	assert_int_equal(o.rc, 0);
 	OPENED bounded = open_wish(buf_view(scratch), view_text("x"), 16384, 0);
-	assert_refused(bounded, FAULT_TOO_EXPENSIVE, "16400 rounds");
+	assert_refused(bounded, FAULT_TOO_EXPENSIVE, "16432 rounds");
 	make_scrypt_file(true);
 	OPENED large = open_it(scratch, "x");
 	assert_refused(large, FAULT_TOO_EXPENSIVE, "memory");
