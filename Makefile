@@ -133,6 +133,10 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUI
 $(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
 $(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
 
+# OpenSSL and GnuTLS as readers of PFX files, for the differential test.
+$(BUILD)/tests/other_readers: $(BUILD)/tests/system/other_readers.o
+	$(Q)$(CC) $(LDFLAGS) $^ -lcrypto -lgnutls -o $@
+
 install-build:
 	@packaging/install build
 

@@ -28,9 +28,9 @@ void bags_free(struct bags *b);
 
 /* Reads an AuthenticatedSafe. MALFORMED_PKCS12, TOO_EXPENSIVE; what is of an unknown kind goes to the report. */
 int bags_read(struct bags *b, struct view authenticated_safe);
-/* True when the password opens the first safe or the first key that bags_read() found encrypted. With a MAC that does not
- * verify that tells a file that was changed from a wrong password: a wrong one yields a SEQUENCE of the right length once
- * in 2^32 tries or so. What it costs was charged, or is, as in bags_decrypt(). */
+/* True when the password opens the first safe or the first key that bags_read() found encrypted. With a MAC that does
+ * not verify that tells a file that was changed from a wrong password: a wrong one yields a SEQUENCE of the right
+ * length once in 2^32 tries or so. What it costs was charged, or is, as in bags_decrypt(). */
 bool bags_open_with(struct bags *b, struct password *password);
 /* Opens what bags_read() found encrypted, and what is found in there. */
 int bags_decrypt(struct bags *b, struct password *password);

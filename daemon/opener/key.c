@@ -74,9 +74,8 @@ int key_kind_read(const X509_ALGOR *algorithm, struct public_key *ret)
 			    oid_text(object, oid));
 	const struct curve *curve = curve_by_nid(OBJ_obj2nid(value));
 	if (!curve)
-		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys on the curve %s are not supported: use P-256, P-384, P-521, "
-			    "or a Brainpool curve of 256 bits or more",
-			    oid_text(value, oid));
+		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys on the curve %s are not supported: "
+			    "use P-256, P-384, P-521, or a Brainpool curve of 256 bits or more", oid_text(value, oid));
 	ret->curve = curve->nid;
 	ret->bits = curve->bits;
 	return 0;

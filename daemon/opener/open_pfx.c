@@ -52,8 +52,8 @@ static size_t read_header(struct view file, uint64_t *ret_len)
 	return 2 + octets;
 }
 
-/* What is malformed gets a sentence on what to do, with the decoder's own behind it. A PFX begins with its version, an INTEGER of one byte; a
- * certificate has a SEQUENCE there. */
+/* What is malformed gets a sentence on what to do, with the decoder's own behind it. A PFX begins with its version, an
+ * INTEGER of one byte; a certificate has a SEQUENCE there. */
 static int refuse_file(struct view file)
 {
 	static const char pem[] = "-----BEGIN ";
@@ -121,8 +121,8 @@ static int read_contents(const struct ciphers *ciphers, const struct msg_open_pf
 	if (rc == 0)
 		rc = mac_check(&mac, content, &password, &work);
 	if (rc == -FAULT_WRONG_PASSWORD && bags_open_with(bags, &password))
-		return fail(FAULT_MALFORMED_PKCS12, "RFC 7292 5.1: the password opens what is encrypted, and the MAC does not "
-			    "verify: what it covers was changed, or it is under another password");
+		return fail(FAULT_MALFORMED_PKCS12, "RFC 7292 5.1: the password opens what is encrypted, and the MAC "
+			    "does not verify: what it covers was changed, or it is under another password");
 	if (rc == -FAULT_WRONG_PASSWORD)
 		return fail(FAULT_WRONG_PASSWORD, "the password does not open this file: try the one with which it was "
 			    "exported (RFC 7292 5.1: the MAC does not verify with it)");
@@ -310,7 +310,8 @@ static int put_answer(struct answer *a, struct buf *ret)
 	list_other_issuers(a);
 	if (a->chain_is_cut)
 		report_note(a->report, "chain_incomplete", view_of("", 0),
-			    "the file holds more than %d certificates of issuers; the rest was left out", PFX_CHAIN_MAX);
+			    "the file holds more than %d certificates of issuers: the rest was left out",
+			    PFX_CHAIN_MAX);
 	if (!buf_ok(a->identities) || !buf_ok(a->chain) || !buf_ok(a->report->warnings))
 		return fail(FAULT_TOO_EXPENSIVE, "no memory left for the answer");
 	const struct msg_opened_pfx m = { .identities = buf_view(a->identities), .chain = buf_view(a->chain),

@@ -128,7 +128,8 @@ static inline void put_certificate(STACK_OF(PKCS12_SAFEBAG) *bags, X509 *x, cons
 	sk_PKCS12_SAFEBAG_push(bags, bag);
 }
 
-/* Appends a PKCS#12 of these safes with a SHA-256 MAC to ret; salt_len 0: as long as OpenSSL has it. Takes safes over. */
+/* Appends a PKCS#12 of these safes with a SHA-256 MAC to ret; salt_len 0: as long as OpenSSL has it. Takes safes
+ * over. */
 static inline void finish_safes(STACK_OF(PKCS7) *safes, const char *password, int salt_len, int iterations,
 				struct buf *ret)
 {

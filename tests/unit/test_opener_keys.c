@@ -252,7 +252,8 @@ static void an_ec_key_of_another_version_is_malformed(void **state)
 	}
 }
 
-#define ALGORITHM_P256 BYTES(0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7)
+#define OID_X962(...)  0x2a, 0x86, 0x48, 0xce, 0x3d, __VA_ARGS__
+#define ALGORITHM_P256 BYTES(0x30, 19, 6, 7, OID_X962(2, 1), 6, 8, OID_X962(3, 1, 7))
 #define ALGORITHM_RSA  BYTES(0x30, 13, 6, 9, OID_PKCS(1, 1), 5, 0)
 
 /* Appends a PrivateKeyInfo around what was written since the beginning of the room. */
@@ -288,7 +289,7 @@ static struct opened open_ec_with_curve(struct view curve)
 static void an_ec_key_that_names_another_curve_inside_is_malformed(void **state)
 {
 	(void)state;
-	OPENED same = open_ec_with_curve(BYTES(6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7));
+	OPENED same = open_ec_with_curve(BYTES(6, 8, OID_X962(3, 1, 7)));
 	assert_int_equal(same.rc, 0);
 	OPENED secp256k1 = open_ec_with_curve(BYTES(6, 5, 0x2b, 0x81, 4, 0, 10));
 	assert_refused(secp256k1, FAULT_MALFORMED_PKCS12, "not the one outside");
@@ -299,7 +300,7 @@ static void an_ec_key_that_names_another_curve_inside_is_malformed(void **state)
 static void an_ec_key_without_its_public_point_gets_one(void **state)
 {
 	(void)state;
-	OPENED o = open_ec_with_curve(BYTES(6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7));
+	OPENED o = open_ec_with_curve(BYTES(6, 8, OID_X962(3, 1, 7)));
 	BUF whole = pkcs8_of(key_ec(0));
 	assert_int_equal(o.rc, 0);
 	assert_true(view_equal(o.identity[0].key_secret, buf_view(whole)));

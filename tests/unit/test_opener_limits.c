@@ -1,5 +1,5 @@
-/* Every limit of a PFX at its edge: what is exactly as much as is allowed opens, one more is refused with the limit's own
- * code. Work has test_opener_work.c, keys test_opener_keys.c. */
+/* Every limit of a PFX at its edge: what is exactly as much as is allowed opens, one more is refused with the limit's
+ * own code. Work has test_opener_work.c, keys test_opener_keys.c. */
 #include "opener_writer.h"
 
 #include "opener/bags.h"

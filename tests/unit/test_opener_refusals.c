@@ -1,5 +1,5 @@
-/* What is refused, and for which reason: an administrator with ten thousand files sorts them by these codes. A wrong password,
- * an algorithm that is not supported and a file that is broken are never taken for each other. */
+/* What is refused, and for which reason: an administrator with ten thousand files sorts them by these codes. A wrong
+ * password, an algorithm that is not supported and a file that is broken are never taken for each other. */
 #include "opener_writer.h"
 
 static const uint8_t zeros[64];
