@@ -30,7 +30,7 @@ void bags_free(struct bags *b);
 int bags_read(struct bags *b, struct view authenticated_safe);
 /* True when the password opens the first safe or the first key that bags_read() found encrypted. With a MAC that does
  * not verify that tells a file that was changed from a wrong password: a wrong one yields a SEQUENCE of the right
- * length once in 2^32 tries or so. What it costs was charged, or is, as in bags_decrypt(). */
+ * length once in 2^28 tries or so. What it costs was charged, or is, as in bags_decrypt(). */
 bool bags_open_with(struct bags *b, struct password *password);
 /* Opens what bags_read() found encrypted, and what is found in there. */
 int bags_decrypt(struct bags *b, struct password *password);

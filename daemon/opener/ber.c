@@ -76,7 +76,7 @@ static int sequence_header(struct view v, const uint8_t **ret_contents, long *re
 	return how & 1;
 }
 
-bool ber_is_sequence(struct view v)
+bool ber_is_sequence(struct view v, size_t tail)
 {
 	const uint8_t *p, *end = v.p + v.len;
 	long len;
@@ -84,7 +84,9 @@ bool ber_is_sequence(struct view v)
 	ERR_clear_error();
 	if (indefinite < 0)
 		return false;
-	return indefinite ? end - p >= 2 && end[-1] == 0 && end[-2] == 0 : len == end - p;
+	if (indefinite)
+		return end - p >= 2 && end[-1] == 0 && end[-2] == 0;
+	return len <= end - p && (size_t)(end - p - len) <= tail;
 }
 
 int ber_list_open(struct view v, const char *clause, struct ber_list *ret)

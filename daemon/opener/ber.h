@@ -20,8 +20,8 @@ void *ber_decode(struct view der, const ASN1_ITEM *it, const char *clause);
  * (X.690 10.1, 10.2). What stands inside of strings is not looked at. */
 bool ber_is_der(struct view v);
 
-/* True when v looks like one SEQUENCE from its first byte to its last. What it holds is not looked at. */
-bool ber_is_sequence(struct view v);
+/* True when v looks like one SEQUENCE that ends at most tail bytes before v does. What it holds is not looked at. */
+bool ber_is_sequence(struct view v, size_t tail);
 
 /* A SEQUENCE OF, walked: of definite length or not. */
 struct ber_list {

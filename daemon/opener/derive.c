@@ -42,7 +42,7 @@ static int read_prf(const X509_ALGOR *prf, struct derive *ret)
 	ret->hash = hash_by_hmac_nid(prf ? OBJ_obj2nid(object) : NID_hmacWithSHA1);
 	if (!ret->hash)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM, "RFC 8018 A.2: PBKDF2 with the function %s is not supported: "
-			    "export it again with HMAC-SHA-256", oid_text(object, oid));
+			    EXPORT_AGAIN, oid_text(object, oid));
 	return 0;
 }
 
@@ -107,8 +107,9 @@ int derive_read(const X509_ALGOR *kdf, struct derive *ret)
 	ret->key_bytes = 0;
 	int nid = object ? OBJ_obj2nid(object) : NID_undef;
 	if (nid != NID_id_pbkdf2 && nid != NID_id_scrypt)
-		return fail(FAULT_UNSUPPORTED_ALGORITHM, "RFC 8018 A.4: the derivation function %s is not supported: "
-			    "export it again with PBKDF2", oid_text(object, oid));
+		return fail(FAULT_UNSUPPORTED_ALGORITHM,
+			    "RFC 8018 A.4: the key derivation function %s is not supported: " EXPORT_AGAIN,
+			    oid_text(object, oid));
 	if (type != V_ASN1_SEQUENCE || !value)
 		return fail(FAULT_MALFORMED_PKCS12, "RFC 8018 A.4: a key derivation function without parameters");
 	return nid == NID_id_pbkdf2 ? read_pbkdf2(asn1_view(value), ret) : read_scrypt(asn1_view(value), ret);

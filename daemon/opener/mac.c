@@ -29,7 +29,7 @@ static int read_pbmac1(struct view parameters, struct mac *ret)
 	X509_ALGOR_get0(&scheme, NULL, NULL, p->keyfunc);
 	if (ret->derive.scheme != DERIVE_PBKDF2)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM,
-			    "RFC 9579 6: PBMAC1 with %s is not supported: export it again with PBKDF2",
+			    "RFC 9579 6: PBMAC1 with %s is not supported: " EXPORT_AGAIN,
 			    oid_text(scheme, oid));
 	scheme = NULL;
 	if (p->encryption)
@@ -37,7 +37,7 @@ static int read_pbmac1(struct view parameters, struct mac *ret)
 	ret->hash = hash_by_hmac_nid(OBJ_obj2nid(scheme));
 	if (!ret->hash)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM,
-			    "RFC 8018 B.3: a MAC with %s is not supported: export it again with HMAC-SHA-256",
+			    "RFC 8018 B.3: the message authentication scheme %s is not supported: " EXPORT_AGAIN,
 			    oid_text(scheme, oid));
 	if (ret->derive.key_bytes == 0)
 		return fail(FAULT_MALFORMED_PKCS12, "RFC 9579 6: the key length of PBMAC1 is missing");
@@ -54,7 +54,7 @@ static int read_hash(const struct mac_data *data, const ASN1_OBJECT *object, str
 	ret->hash = hash_by_nid(OBJ_obj2nid(object));
 	if (!ret->hash)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM,
-			    "RFC 7292 5.1: a MAC with the hash %s is not supported: export it again with SHA-256",
+			    "RFC 7292 5.1: a MAC with the hash %s is not supported: " EXPORT_AGAIN,
 			    oid_text(object, oid));
 	ret->key_bytes = ret->hash->size;
 	return derive_read_pkcs12(ret->hash, data->salt, data->iterations, "RFC 7292 4: the MAC's iteration count",
@@ -65,7 +65,7 @@ int mac_read(const struct mac_data *data, struct mac *ret)
 {
 	if (!data)
 		return fail(FAULT_MAC_MISSING, "RFC 7292 4: without a MAC nothing tells whether the file was changed: "
-			    "export it again with one (openssl pkcs12 -export, without -nomac)");
+			    "export it again with one");
 	const X509_ALGOR *algorithm = NULL;
 	const ASN1_OCTET_STRING *digest = NULL;
 	const ASN1_OBJECT *object = NULL;

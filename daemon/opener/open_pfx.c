@@ -291,8 +291,9 @@ static int nothing_whole(const struct answer *a)
 	if (a->contents->key_count > 0)
 		return fail(FAULT_NO_CERTIFICATE, "the PFX holds no certificate of its private keys: "
 			    "export it again with the certificate");
-	return fail(FAULT_NO_PRIVATE_KEY, "the PFX holds %zu certificates and no private key: "
-		    "export it again with the private key", a->contents->certificate_count);
+	return fail(FAULT_NO_PRIVATE_KEY,
+		    "the PFX holds no private key (certificates: %zu): export it again with its key",
+		    a->contents->certificate_count);
 }
 
 static int put_answer(struct answer *a, struct buf *ret)

@@ -73,7 +73,7 @@ static int report_certificate(const struct found_certificate *certificate, struc
 	int rc = certificate->public_fault ? public_key_read(certificate->parts->body->key, &again)
 					   : fail(FAULT_NO_PRIVATE_KEY,
 						  "the private key of a certificate is not in the file: "
-						  "export it again with the private key");
+						  "export it again with its key");
 	return report_left_out(report, rc, thumbprint(certificate));
 }
 

@@ -28,8 +28,7 @@ static const struct {
 static int unsupported(const char *what, const ASN1_OBJECT *object)
 {
 	char oid[OID_TEXT_MAX];
-	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s %s is not supported: export it again with AES-256", what,
-		    oid_text(object, oid));
+	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s %s is not supported: " EXPORT_AGAIN, what, oid_text(object, oid));
 }
 
 static int read_pbes1(struct view parameters, struct pbe *ret)
@@ -119,7 +118,7 @@ uint64_t pbe_work(const struct pbe *pbe)
 }
 
 /* One form of the password. What comes out must be one SEQUENCE: one in 256 wrong keys gives a right padding, and RC4
- * has none. */
+ * has none. wolfSSL pads for RC4 too: that is malformed and not another password, so the decoder is to say it. */
 static int attempt(const struct pbe *pbe, const struct ciphers *ciphers, struct view password_secret, struct view in,
 		   struct buf *ret, bool *ret_right)
 {
@@ -135,7 +134,7 @@ static int attempt(const struct pbe *pbe, const struct ciphers *ciphers, struct 
 	bool ok = cipher_run(ciphers, pbe->cipher, false, key_secret.at, iv, in, ret);
 	if (!ok && !buf_ok(ret))
 		return fail(FAULT_TOO_EXPENSIVE, "no memory left to decrypt %zu bytes", in.len);
-	*ret_right = ok && ber_is_sequence(buf_view(ret));
+	*ret_right = ok && ber_is_sequence(buf_view(ret), CIPHER_IV_MAX_BYTES);
 	return rc;
 }
 

@@ -12,7 +12,7 @@ int work_charge(struct work *w, uint64_t units)
 	if (w->total <= w->max)
 		return 0;
 	return fail(FAULT_TOO_EXPENSIVE, "opening this PFX takes at least %llu rounds of hashing; %llu are allowed: "
-		    "export it again with fewer iterations, or raise max_work",
+		    "export fewer identities at a time, or with fewer iterations",
 		    (unsigned long long)w->total, (unsigned long long)w->max);
 }
 

@@ -13,7 +13,7 @@ from pfx_tree import *
 
 SEED = int(os.environ.get("PFXD_DIFFERENTIAL_SEED", 9579))
 FILES = int(os.environ.get("PFXD_DIFFERENTIAL_FILES", 1000))
-MAX_WORK = 8000000
+MAX_WORK = 24000000
 USAGE_ALL = 3
 VERBS = verbs()
 MADE_PASSWORD = "0" * 43

@@ -328,7 +328,7 @@ static void a_file_without_anything_whole_is_refused_for_its_first_reason(void *
 	buf_reset(scratch);
 	finish(bags_begin(), "x", scratch);
 	OPENED empty = open_it(scratch, "x");
-	assert_refused(empty, FAULT_NO_PRIVATE_KEY, "0 certificates");
+	assert_refused(empty, FAULT_NO_PRIVATE_KEY, "certificates: 0");
 	X509_free(a);
 }
 

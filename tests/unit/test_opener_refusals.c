@@ -131,7 +131,7 @@ static void a_mac_that_is_not_supported_is_named_by_its_number(void **state)
 		finish_with_mac(rows[i].len);
 		OPENED o = open_scratch();
 		assert_refused(o, FAULT_UNSUPPORTED_ALGORITHM, rows[i].oid);
-		assert_non_null(strstr(fault_detail(), "export it again with SHA-256"));
+		assert_non_null(strstr(fault_detail(), "export it again with"));
 	}
 }
 
@@ -312,7 +312,7 @@ static void every_refusal_says_what_to_do(void **state)
 	OPENED wrong = open_it(scratch, "y");
 	assert_refused(wrong, FAULT_WRONG_PASSWORD, "try the one with which it was exported");
 	OPENED costly = open_wish(buf_view(scratch), view_text("x"), 1, 0);
-	assert_refused(costly, FAULT_TOO_EXPENSIVE, "export it again with fewer iterations, or raise max_work");
+	assert_refused(costly, FAULT_TOO_EXPENSIVE, "export fewer identities at a time, or with fewer iterations");
 	OPENED cut = open_wish(view_of(buf_data(scratch), buf_len(scratch) - 1), view_text("x"), WORK_ENOUGH, 0);
 	assert_refused(cut, FAULT_MALFORMED_PKCS12, "the end of this PFX is missing: copy or export it again");
 	OPENED other = open_wish(view_text("PK\3\4, a ZIP file"), view_text("x"), WORK_ENOUGH, 0);
@@ -321,7 +321,7 @@ static void every_refusal_says_what_to_do(void **state)
 	assert_refused(pem, FAULT_MALFORMED_PKCS12, "make one with openssl pkcs12 -export");
 	make_pair(NULL, key_ec(0), NULL);
 	OPENED no_key = open_scratch();
-	assert_refused(no_key, FAULT_NO_PRIVATE_KEY, "export it again with the private key");
+	assert_refused(no_key, FAULT_NO_PRIVATE_KEY, "export it again with its key");
 	make_pair(key_ec(0), NULL, NULL);
 	OPENED no_certificate = open_scratch();
 	assert_refused(no_certificate, FAULT_NO_CERTIFICATE, "export the key with its certificate");
