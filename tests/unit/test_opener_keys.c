@@ -8,18 +8,9 @@
 
 /* ---- makers ---- */
 
-static BIGNUM *random_odd(int bits)
+static void set_random_odd(BIGNUM *n, int bits)
 {
-	BIGNUM *n = BN_new();
 	assert_int_equal(BN_rand(n, bits, BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD), 1);
-	return n;
-}
-
-static BIGNUM *less_one(const BIGNUM *n)
-{
-	BIGNUM *m = BN_dup(n);
-	BN_sub_word(m, 1);
-	return m;
 }
 
 static EVP_PKEY *key_from(OSSL_PARAM_BLD *build, const char *type)
@@ -40,20 +31,19 @@ static EVP_PKEY *key_from(OSSL_PARAM_BLD *build, const char *type)
 static EVP_PKEY *numbers_of_rsa(int bits)
 {
 	BN_CTX *ctx = BN_CTX_new();
-	BIGNUM *e = BN_new(), *n = BN_new(), *phi = BN_new();
-	BIGNUM *p, *q, *p1, *q1, *private = NULL, *dp = NULL, *dq = NULL, *qinv = NULL;
+	BIGNUM *e = BN_new(), *n = BN_new(), *phi = BN_new(), *p = BN_new(), *q = BN_new(), *p1 = BN_new();
+	BIGNUM *q1 = BN_new(), *private = BN_new(), *dp = BN_new(), *dq = BN_new(), *qinv = BN_new();
 	BN_set_word(e, 65537);
 	do {
-		p = random_odd(bits - bits / 2);
-		q = random_odd(bits / 2);
-		p1 = less_one(p);
-		q1 = less_one(q);
+		set_random_odd(p, bits - bits / 2);
+		set_random_odd(q, bits / 2);
+		BN_sub(p1, p, BN_value_one());
+		BN_sub(q1, q, BN_value_one());
 		BN_mul(phi, p1, q1, ctx);
-		private = BN_mod_inverse(NULL, e, phi, ctx);
-		qinv = BN_mod_inverse(NULL, q, p, ctx);
-	} while (!private || !qinv);
-	dp = BN_mod_inverse(NULL, e, p1, ctx);
-	dq = BN_mod_inverse(NULL, e, q1, ctx);
+	} while (!BN_mod_inverse(private, e, phi, ctx) || !BN_mod_inverse(qinv, q, p, ctx));
+	ERR_clear_error();
+	BN_mod_inverse(dp, e, p1, ctx);
+	BN_mod_inverse(dq, e, q1, ctx);
 	BN_mul(n, p, q, ctx);
 	assert_int_equal(BN_num_bits(n), bits);
 	static const char *const names[] = {

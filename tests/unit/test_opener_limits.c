@@ -219,7 +219,7 @@ static void one_key_under_sixty_four_certificates_opens_and_under_one_more_does_
 static void put_issuers(STACK_OF(PKCS12_SAFEBAG) *bags, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		char name[16];
+		char name[32];
 		snprintf(name, sizeof name, "CA %zu", i);
 		const struct certificate_wish w = { .subject = name, .key = key_ec(1),
 						    .extensions = { { "basicConstraints", "critical,CA:TRUE" } } };
