@@ -3,9 +3,11 @@
 #ifndef PFXD_JOURNAL_H
 #define PFXD_JOURNAL_H
 
-/* Where standard error is a stream to the journal, has each record sent there as an entry: MESSAGE, PRIORITY,
- * SYSLOG_IDENTIFIER, MESSAGE_ID, PFXD_EVENT, and PFXD_NAME for each field. Elsewhere it changes nothing. Before there
- * are threads. */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+/* Where standard error is a stream to the journal, and its socket can be reached, has each record sent there as an
+ * entry: MESSAGE, PRIORITY, SYSLOG_IDENTIFIER, MESSAGE_ID, PFXD_EVENT, and PFXD_NAME for each field. Elsewhere it
+ * changes nothing. Before there are threads. */
 void journal_start(void);
 
 enum {

@@ -1,9 +1,12 @@
-/* What is sent to the journal for a record, entry by entry: sd_journal_sendv() is this file's. */
+/* What is sent to the journal for a record, entry by entry: sd_journal_sendv() is this file's, and so is access(), which
+ * tells whether there is a socket. */
 #include "logged.h"
 
 #include "journal.h"
 #include "protocol.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 /* Not with systemd's header, which makes another name of it. */
@@ -29,6 +32,15 @@ int sd_journal_sendv(const struct iovec *fields, int count)
 	sent.count = count;
 	sent.entries++;
 	return sent.result;
+}
+
+static bool socket_is_there;
+
+int access(const char *path, int mode)
+{
+	if (strcmp(path, JOURNAL_SOCKET) == 0)
+		return socket_is_there ? 0 : -1;
+	return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
 }
 
 static struct view field_at(int i)
@@ -186,6 +198,9 @@ TEST(where_standard_error_is_not_the_journal_nothing_is_sent_there)
 	assert_string_equal(logged, "pfxd-front (devices): 1000 serving\n");
 	LOGGED(say_that_stderr_is_the_journal(1); journal_start(); log_event(EVENT_SERVING, NULL));
 	assert_string_equal(logged, "pfxd-front (devices): 1000 serving\n");
+	socket_is_there = false;
+	LOGGED(say_that_stderr_is_the_journal(0); journal_start(); log_event(EVENT_SERVING, NULL));
+	assert_string_equal(logged, "pfxd-front (devices): 1000 serving\n");
 	assert_int_equal(sent.entries, 0);
 }
 
@@ -194,6 +209,7 @@ static int fresh(void **state)
 	(void)state;
 	unsetenv("JOURNAL_STREAM");
 	log_set_sink(NULL);
+	socket_is_there = true;
 	log_init("pfxd-front (devices)", LOG_LEVEL_INFO, true);
 	buf_free(sent.text);
 	memset(&sent, 0, sizeof sent);
