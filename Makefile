@@ -22,7 +22,7 @@ LIBS_front    = -lmicrohttpd -lgnutls -ljansson -linih -lsystemd -lpthread
 LIBS_keeper   = -lcrypto -lsqlite3 -linih -lsystemd -lpthread
 LIBS_opener   = -lcrypto
 LIBS_launcher =
-LIBS_pfxctl   = -lcurl -ljansson -lcrypto -linih
+LIBS_pfxctl   = -lcurl -ljansson -lcrypto -linih -lsystemd
 LIBS_device   = -lcurl -ljansson -lcrypto
 
 PROGRAMS = pfxd-front pfxd-keeper pfxd-opener pfxd pfxctl pfx-device

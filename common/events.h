@@ -2,7 +2,7 @@
  *
  *   1000  the life of the service           1050  its life under the launcher
  *   2000  requests, as the front sees them  2050  what the keeper did with keys for one
- *   3000  the health of the service         3010  what may be an attack
+ *   3000  the health of the service         3010  what may be an attack        3020  what the doctor found
  *
  * Columns: number, level, MESSAGE_ID (`systemd-id128 new`), sentence, and the names of the fields that may come with it.
  * What each means and what is to be done is in systemd/pfxd.catalog; docs/events.md is made from both. */
@@ -73,7 +73,11 @@
 	E(CONNECTION_DROPPED, 3014, WARNING,  "9b09579453204364ba1f8f5d72fadcb2", \
 	  "a connection between rooms was dropped", "detail") \
 	E(OPENER_LOST,        3015, WARNING,  "683ff4634dfb479da1e2d13fa98ea9ef", \
-	  "an opener was lost at a request", "detail")
+	  "an opener was lost at a request", "detail") \
+	E(TO_MEND,            3020, WARNING,  "cc95a615c96146289241158b4c6d222b", \
+	  "the doctor found what is to be mended", "check detail mend") \
+	E(TO_MEND_SOON,       3021, NOTICE,   "f6bd21c6e4fa41e5b6a69428187e46fe", \
+	  "the doctor found what is to be mended soon", "check detail mend")
 
 enum event {
 	EVENT_NONE, /* a line without a number, to find faults with */

@@ -6,6 +6,7 @@
 #include "../shared/trouble.h"
 #include "fault.h"
 #include "harden.h"
+#include "log.h"
 #include "show.h"
 #include "text.h"
 
@@ -29,6 +30,18 @@ static void print(const char *word, const char *check, const char *text)
 	printf("%-4s %-*s %s\n", word, CHECK_COLUMNS, check, harmless);
 }
 
+/* Run by its timer: an event each, which `journalctl -x` explains. */
+static void log_finding(enum finding how, const char *check, const char *mend, const char *detail)
+{
+	const struct log_field fields[] = {
+		{ "check", view_text(check), LOG_PLAIN },
+		{ "detail", view_text(detail), LOG_PLAIN },
+		{ "mend", view_text(mend), LOG_PLAIN },
+		{ 0 },
+	};
+	log_event(how == FINDING_MEND ? EVENT_TO_MEND : EVENT_TO_MEND_SOON, fields);
+}
+
 void doctor_tell(struct doctor *d, enum finding how, const char *check, const char *mend, const char *format, ...)
 {
 	static const char *const states[] = {
@@ -47,6 +60,10 @@ void doctor_tell(struct doctor *d, enum finding how, const char *check, const ch
 						     "detail", detail, "mend", mend));
 	if (d->cli->value[OPT_JSON])
 		return;
+	if (how != FINDING_OK && log_is_journal()) {
+		log_finding(how, check, mend, detail);
+		return;
+	}
 	print(words[how], check, detail);
 	if (mend[0])
 		print("", "", mend);

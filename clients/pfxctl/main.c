@@ -4,6 +4,8 @@
 #include "commands.h"
 
 #include "harden.h"
+#include "journal.h"
+#include "log.h"
 
 #include <limits.h>
 
@@ -212,5 +214,7 @@ static const struct cli_program program = {
 int main(int argc, char **argv)
 {
 	harden_process();
+	log_init("pfxctl", LOG_LEVEL_INFO, true);
+	journal_start(); /* for what timers run */
 	return cli_main(&program, argc, argv);
 }

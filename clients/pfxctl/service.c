@@ -6,6 +6,7 @@
 #include "show.h"
 
 #include "../shared/trouble.h"
+#include "log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +43,10 @@ static void print_differences(json_t *differences)
 		char line[1024];
 		snprintf(line, sizeof line, "%s", json_is_string(one) ? json_string_value(one) : "?");
 		text_disarm(line);
-		puts(line);
+		if (log_is_journal())
+			log_detail(EVENT_AUDIT_DIFFERS, "%s", line);
+		else
+			puts(line);
 	}
 }
 
