@@ -53,7 +53,7 @@ static void serve(struct serving *s)
 {
 	struct keeper *k = &s->f->keeper;
 	k->config.device_front_user[0] = k->config.admin_front_user[0] = '\0';
-	assert_done(serve_start(k, s->device, s->admin, &s->server));
+	assert_done(serve_start(k, s->device, s->admin, -1, &s->server));
 	servers[server_count++] = s->server;
 }
 
