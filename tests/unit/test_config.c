@@ -377,7 +377,7 @@ TEST(a_reload_takes_changes_over_and_names_those_that_wait_for_the_next_start)
 	assert_string_equal(c.tls_key, "other.key");
 	assert_int_equal(c.threads, 3);
 	assert_string_equal(c.runtime, "/run/pfxd");
-	assert_non_null(strstr(said, "read again; these keys wait for the next start: [paths] runtime, [front] threads\n"));
+	assert_non_null(strstr(said, "the configuration; these keys wait for the next start: [paths] runtime, [front] threads\n"));
 }
 
 TEST(a_reload_of_the_same_file_names_nothing)
@@ -386,7 +386,7 @@ TEST(a_reload_of_the_same_file_names_nothing)
 	char said[1024];
 	started_with(&c, "[front]\nthreads = 3\n");
 	assert_done(reload(&c, "[front]\nthreads = 3\n", said, sizeof said));
-	assert_non_null(strstr(said, "read again\n"));
+	assert_non_null(strstr(said, "read again: the configuration\n"));
 }
 
 TEST(a_reload_of_a_file_that_is_wrong_changes_nothing_and_names_the_line)
@@ -396,7 +396,7 @@ TEST(a_reload_of_a_file_that_is_wrong_changes_nothing_and_names_the_line)
 	started_with(&c, "[front]\nidle_seconds = 9\n");
 	assert_fault(reload(&c, "[front]\nidle_seconds = 10\nnonsense = 1\n", said, sizeof said), MALFORMED_REQUEST);
 	assert_int_equal(c.idle_seconds, 9);
-	assert_non_null(strstr(said, "stays as it was: pfxd.conf line 3: there is no key nonsense"));
+	assert_non_null(strstr(said, "the old stays: the configuration: pfxd.conf line 3: there is no key nonsense"));
 	unlink("pfxd.conf");
 	assert_fault(config_reload(&c), NOT_FOUND);
 	assert_int_equal(c.idle_seconds, 9);
