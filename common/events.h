@@ -4,7 +4,7 @@
  *   2000  requests, as the front sees them  2050  what the keeper did with keys for one
  *   3000  the health of the service         3010  what may be an attack        3020  what the doctor found
  *
- * Columns: number, level, MESSAGE_ID (`systemd-id128 new`), sentence, and the names of the fields that may come with it.
+ * Columns: number, level, MESSAGE_ID (`systemd-id128 new`), sentence, and names of the fields that may come with it.
  * What each means and what is to be done is in systemd/pfxd.catalog; docs/events.md is made from both. */
 #ifndef PFXD_EVENTS_H
 #define PFXD_EVENTS_H
@@ -31,7 +31,7 @@
 	E(GOES_ON,            1009, NOTICE,   "727a3191f0ae445f80dd4cbf4e23351e", \
 	  "what stood still goes on", "detail") \
 	E(REQUEST_LEFT,       1010, INFO,     "c7fd6e0ed2674e9d8d50d0e4bd9ab5c4", \
-	  "a request was left alone: nobody waits for its answer any more", "") \
+	  "a request was left alone", "") \
 	E(ROOM_RESTARTED,     1050, WARNING,  "b8ccc0ada4c348c2968ef3a1a1fbb259", \
 	  "a room ended", "detail") \
 	E(ROOM_NOT_STARTED,   1051, ERROR,    "fafe222bb0724137bb3709777b17ba36", \

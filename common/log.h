@@ -1,5 +1,5 @@
-/* What happened, told as events: a number and its sentence (events.h), then key="value" fields. On standard error as one
- * line each; where a sink is set, to that. Where standard error is the journal, a line begins with its priority, as
+/* What happened, told as events: a number and its sentence (events.h), then key="value" fields. On standard error as
+ * one line each; where a sink is set, to that. Where standard error is the journal, a line begins with its priority, as
  * sd-daemon(3) has it. Never a secret; and where `names` is off, no field that names a person. */
 #ifndef PFXD_LOG_H
 #define PFXD_LOG_H

@@ -71,7 +71,7 @@ def a_front_is_ready_without_the_keeper_and_waits_for_it(folder):
     late[0].expect(200)
     # What was given up lay in the queue, and was left alone.
     assert [user["upn"] for user in service.admin("GET", "/v1/users").expect(200).json["users"]] == [ANN]
-    wait_until(lambda: service.said("keeper").count("nobody waits for its answer") >= 2, what="the requests given up")
+    wait_until(lambda: service.said("keeper").count("a request was left alone") >= 2, what="the requests given up")
 
 
 # ---- the watchdog ----
