@@ -7,6 +7,11 @@
 
 #include <openssl/asn1t.h>
 
+/* What ASN1_SEQUENCE_enc() would say if it took a struct without a typedef. */
+static const ASN1_AUX CERTIFICATE_BODY_aux = {
+	.flags = ASN1_AFLG_ENCODING, .enc_offset = offsetof(struct certificate_body, as_it_came),
+};
+
 ASN1_SEQUENCE(CERTIFICATE_BODY) = {
 	ASN1_EXP_OPT(struct certificate_body, version, ASN1_INTEGER, 0),
 	ASN1_SIMPLE(struct certificate_body, serial, ASN1_INTEGER),
@@ -18,7 +23,7 @@ ASN1_SEQUENCE(CERTIFICATE_BODY) = {
 	ASN1_IMP_OPT(struct certificate_body, issuer_id, ASN1_BIT_STRING, 1),
 	ASN1_IMP_OPT(struct certificate_body, subject_id, ASN1_BIT_STRING, 2),
 	ASN1_EXP_SEQUENCE_OF_OPT(struct certificate_body, extensions, X509_EXTENSION, 3),
-} static_ASN1_SEQUENCE_END_name(struct certificate_body, CERTIFICATE_BODY)
+} static_ASN1_SEQUENCE_END_ref(struct certificate_body, CERTIFICATE_BODY)
 
 ASN1_SEQUENCE(CERTIFICATE) = {
 	ASN1_SIMPLE(struct certificate, body, CERTIFICATE_BODY),
@@ -26,11 +31,22 @@ ASN1_SEQUENCE(CERTIFICATE) = {
 	ASN1_SIMPLE(struct certificate, signature, ASN1_BIT_STRING),
 } static_ASN1_SEQUENCE_END_name(struct certificate, CERTIFICATE)
 
+/* OpenSSL, when it reads one, keeps the part that is signed and writes the rest anew: that must give the same bytes, or
+ * it has another thumbprint. Bits behind the end of the signature would be lost. */
+static bool is_written_the_same(const struct certificate *c, struct view der)
+{
+	uint8_t *again = NULL;
+	int len = ASN1_item_i2d((const ASN1_VALUE *)c, &again, ASN1_ITEM_rptr(CERTIFICATE));
+	bool same = len > 0 && view_equal(view_of(again, (size_t)len), der);
+	OPENSSL_free(again);
+	return same;
+}
+
 struct certificate *certificate_read(struct view der)
 {
 	struct certificate *c = ber_decode(der, ASN1_ITEM_rptr(CERTIFICATE), "RFC 5280 4.1: Certificate");
 	/* The bytes themselves are passed on, so they must be what every reader takes, and takes for the same. */
-	if (!c || ber_is_der(der))
+	if (!c || (ber_is_der(der) && is_written_the_same(c, der)))
 		return c;
 	certificate_free(c);
 	fail(FAULT_MALFORMED_PKCS12, "RFC 5280 4.1: a certificate that is not in DER");

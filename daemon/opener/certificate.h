@@ -6,6 +6,7 @@
 #include "key.h"
 
 struct certificate_body {
+	ASN1_ENCODING as_it_came;
 	ASN1_INTEGER *version; /* NULL: 1 */
 	ASN1_INTEGER *serial;
 	X509_ALGOR *algorithm;
