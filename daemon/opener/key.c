@@ -3,11 +3,13 @@
 
 #include "ber.h"
 #include "fault.h"
+#include "kdf.h"
 #include "own.h"
 #include "protocol.h"
 
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +54,58 @@ const struct curve *curve_by_nid(int nid)
 	return NULL;
 }
 
+/* ---- what a key is bound to: RFC 4055 3.1 ---- */
+
+static const char pss_clause[] = "RFC 4055 3.1: RSASSA-PSS-params";
+
+static int check_pss_hash(const X509_ALGOR *algorithm)
+{
+	char oid[OID_TEXT_MAX];
+	const ASN1_OBJECT *object = NULL;
+	if (algorithm)
+		X509_ALGOR_get0(&object, NULL, NULL, algorithm);
+	if (!algorithm || hash_by_nid(OBJ_obj2nid(object)))
+		return 0;
+	return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s with the hash %s are not supported", pss_clause,
+		    oid_text(object, oid));
+}
+
+static int check_pss_mask(const X509_ALGOR *algorithm)
+{
+	char oid[OID_TEXT_MAX];
+	const ASN1_OBJECT *object = NULL;
+	int type = V_ASN1_UNDEF;
+	const void *value = NULL;
+	if (!algorithm)
+		return 0;
+	X509_ALGOR_get0(&object, &type, &value, algorithm);
+	if (OBJ_obj2nid(object) != NID_mgf1 || type != V_ASN1_SEQUENCE || !value)
+		return fail(FAULT_UNSUPPORTED_ALGORITHM, "%s with the mask generation %s are not supported",
+			    pss_clause, oid_text(object, oid));
+	OWNED(X509_ALGOR) hash = ber_decode(asn1_view(value), ASN1_ITEM_rptr(X509_ALGOR), pss_clause);
+	return hash ? check_pss_hash(hash) : -FAULT_MALFORMED_PKCS12;
+}
+
+/* Readers do not take a key for one whose parameters they can not follow, so it is no use to pass it on. */
+static int check_pss(int type, const void *value)
+{
+	uint64_t salt = 0, trailer = 1;
+	if (type == V_ASN1_UNDEF)
+		return 0;
+	if (type != V_ASN1_SEQUENCE || !value)
+		return fail(FAULT_MALFORMED_PKCS12, "%s are not a SEQUENCE", pss_clause);
+	OWNED(RSA_PSS_PARAMS) p = ber_decode(asn1_view(value), ASN1_ITEM_rptr(RSA_PSS_PARAMS), pss_clause);
+	if (!p)
+		return -FAULT_MALFORMED_PKCS12;
+	if ((p->saltLength && ASN1_INTEGER_get_uint64(&salt, p->saltLength) != 1) || salt > RSA_MAX_BITS / 8 ||
+	    (p->trailerField && ASN1_INTEGER_get_uint64(&trailer, p->trailerField) != 1) || trailer != 1) {
+		ERR_clear_error();
+		return fail(FAULT_MALFORMED_PKCS12, "%s with a salt length or a trailer that is none", pss_clause);
+	}
+	int rc = check_pss_hash(p->hashAlgorithm);
+	return rc < 0 ? rc : check_pss_mask(p->maskGenAlgorithm);
+}
+
 int key_kind_read(const X509_ALGOR *algorithm, struct public_key *ret)
 {
 	char oid[OID_TEXT_MAX];
@@ -64,7 +118,7 @@ int key_kind_read(const X509_ALGOR *algorithm, struct public_key *ret)
 	ret->pss = nid == NID_rsassaPss;
 	ret->family = nid == NID_rsaEncryption || ret->pss ? KEY_RSA : KEY_EC;
 	if (ret->family == KEY_RSA)
-		return 0;
+		return ret->pss ? check_pss(type, value) : 0;
 	if (nid != NID_X9_62_id_ecPublicKey)
 		return fail(FAULT_UNSUPPORTED_ALGORITHM, "keys of the algorithm %s are not supported: use RSA or EC",
 			    oid_text(object, oid));
