@@ -76,12 +76,22 @@ int admin_delete_identity(struct request *r, struct keeper *k)
 
 /* ---- enrolments ---- */
 
+/* A buffer for an answer that holds a token, which is bytes to the frame and must be text here. */
+static int begin_secret_answer(struct view token_secret, struct buf **ret)
+{
+	if (!text_is_clean(token_secret))
+		return fail(FAULT_BAD_FRAME, "the keeper made a token that is not text");
+	*ret = buf_new(SECRET_ANSWER_MAX_BYTES);
+	return *ret ? 0 : fail(FAULT_INTERNAL, "no memory for an answer");
+}
+
 static int reply_enrolment(struct request *r, const struct msg_enrolment_made *m)
 {
 	char expires_at[TIME_TEXT + 1];
-	struct buf *body = buf_new(SECRET_ANSWER_MAX_BYTES);
-	if (!body)
-		return fail(FAULT_INTERNAL, "no memory for an answer");
+	struct buf *body;
+	int rc = begin_secret_answer(m->token_secret, &body);
+	if (rc < 0)
+		return rc;
 	time_format(m->expires_at, expires_at);
 	buf_put_text(body, "{\"token\":");
 	json_put_text(body, m->token_secret);
@@ -244,9 +254,10 @@ static void put_expiry(struct buf *b, int64_t expires_at)
 
 static int reply_token(struct request *r, const struct msg_token_made *m, const char *name, const char *role)
 {
-	struct buf *body = buf_new(SECRET_ANSWER_MAX_BYTES);
-	if (!body)
-		return fail(FAULT_INTERNAL, "no memory for an answer");
+	struct buf *body;
+	int rc = begin_secret_answer(m->token_secret, &body);
+	if (rc < 0)
+		return rc;
 	buf_put_text(body, "{\"id\":");
 	json_put_text(body, m->id);
 	buf_put_text(body, ",\"token\":");
