@@ -35,7 +35,7 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
 
-.PHONY: all help install-build demo check unit asan tsan analyze install deb clean
+.PHONY: all help install-build demo check unit asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
@@ -46,6 +46,7 @@ help:
 	@echo 'make check        install what is missing, build, and run every test'
 	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer'
+	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'
 	@echo 'make analyze      gcc -fanalyzer, clang, cppcheck, clang-tidy'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
 	@echo 'make deb          install what is missing, and build $(BUILD)/pfxd_$(VERSION)_*.deb; VERSION= for another one'
@@ -148,6 +149,7 @@ demo:
 check:
 	@packaging/install build demo check package makers
 	@$(MAKE) --no-print-directory all unit
+	@$(MAKE) --no-print-directory fuzzers
 	@PFXD_BUILD=$(BUILD) tests/run
 
 unit: $(UNIT_TESTS)
@@ -166,6 +168,96 @@ tsan:
 	@packaging/install build demo check
 	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=-fsanitize=thread OPT='-O1 -g' all unit
 	@PFXD_BUILD=build-tsan tests/run unit main_job races
+
+# ---- fuzzing: tests/fuzz/run knows the targets and their corpus; HACKING.md has recipes ----
+
+# A target links the room that it is named for (fuzz_opener_pfx: the opener); fuzz_common_*: nothing but common/.
+FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SHARED  = $(call objects,$(filter-out $(wildcard tests/fuzz/fuzz_*.c),$(call sources,tests/fuzz)))
+FUZZ_ROOM_common =
+FUZZ_ROOM_opener = $(BUILD)/opener.a
+FUZZ_ROOM_front  = $(BUILD)/front.a
+FUZZ_ROOM_keeper = $(BUILD)/keeper.a
+FUZZ_ROOM_device = $(BUILD)/device.a $(call objects,daemon/keeper/ca.c daemon/keeper/cms.c)
+FUZZ_ROOM_pfxctl = $(BUILD)/pfxctl.a
+LIBS_common      = -linih
+# Functions whose place those of the same name with __wrap_ take in a target: what is not the same in every run, what
+# would leave the process, and what a target wants to look at.
+FUZZ_WRAPS_opener = derive_run
+FUZZ_WRAPS_front  = unix_connect connection_is_stale frame_send frame_receive queue_own_reply tls_fingerprint tls_expires \
+                    MHD_lookup_connection_value MHD_get_connection_values MHD_get_connection_info MHD_suspend_connection
+FUZZ_WRAPS_keeper = uuid_make db_write unix_connect connection_is_stale frame_send frame_receive
+FUZZ_WRAPS        = $(addprefix -Wl$(COMMA)--wrap=,now_seconds X509_gmtime_adj X509_time_adj_ex $(FUZZ_WRAPS_$(1)))
+COMMA := ,
+
+FUZZ_FLAGS = CC=clang HARDEN=-fPIE LDHARDEN=-pie OPT='-O1 -g'
+FUZZ_BUILD = BUILD=build-fuzz $(FUZZ_FLAGS) SANITIZE='-fsanitize=fuzzer-no-link,address,undefined \
+             -fno-sanitize-recover=all'
+FUZZ_COVERAGE = BUILD=build-fuzz-coverage $(FUZZ_FLAGS) SANITIZE='-fsanitize=fuzzer-no-link \
+                -fprofile-instr-generate -fcoverage-mapping'
+
+$(BUILD)/device.a: $(filter-out %/main.o,$(call objects,$(call sources,clients/device))) $(CLIENT_OBJECTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/pfxctl.a: $(filter-out %/main.o,$(call objects,$(call sources,clients/pfxctl))) $(KEYRING_OBJECTS) \
+		   $(CLIENT_OBJECTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/tests/fuzz/shared.a: $(FUZZ_SHARED)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+define fuzzer # room
+$(BUILD)/tests/fuzz/fuzz_$(1)_%: $(BUILD)/tests/fuzz/fuzz_$(1)_%.o $(BUILD)/tests/fuzz/shared.a $$(FUZZ_ROOM_$(1)) \
+				 $(BUILD)/common.a
+	@echo '  LINK  $$@'
+	$$(Q)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer $$(call FUZZ_WRAPS,$(1)) $$< -Wl,--start-group \
+		$$(filter-out $$<,$$^) -Wl,--end-group $$(LIBS_$(1)) -o $$@
+endef
+$(foreach room,common opener front keeper device pfxctl,$(eval $(call fuzzer,$(room))))
+
+# The unit tests once more, so that they write down what they feed the readers with: seeds.
+CAPTURE_WRAPS   = $(addprefix -Wl$(COMMA)--wrap=,$(1))
+CAPTURE_PROGRAMS = $(addprefix $(BUILD)/tests/fuzz/capture/test_,opener_pfx opener_hostile opener_csr config encode \
+                     json_lift keyring)
+$(BUILD)/tests/fuzz/capture/test_opener_%: $(BUILD)/tests/unit/test_opener_%.o \
+		$(BUILD)/tests/fuzz/capture/capture.o $(BUILD)/tests/fuzz/capture/opener.o \
+		$(BUILD)/opener.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $(call CAPTURE_WRAPS,open_pfx open_csr contents_add_certificate private_key_read) $^ \
+		-lcmocka $(LIBS_opener) -o $@
+$(BUILD)/tests/fuzz/capture/test_%: $(BUILD)/tests/unit/test_%.o \
+		$(BUILD)/tests/fuzz/capture/capture.o $(BUILD)/tests/fuzz/capture/keeper.o \
+		$(BUILD)/keeper.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $(call CAPTURE_WRAPS,config_read json_lift keyring_parse pem_decode base64_decode) $^ \
+		-lcmocka $(LIBS_keeper) -o $@
+fuzz-seeds: $(CAPTURE_PROGRAMS)
+
+# For the test of the fuzzing itself.
+$(BUILD)/tests/fuzz/planted/fuzz_planted: $(BUILD)/tests/fuzz/planted/fuzz_planted.o $(BUILD)/tests/fuzz/shared.a \
+					  $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ -o $@
+
+fuzz-programs: $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/fuzz_%) $(BUILD)/tests/fuzz/planted/fuzz_planted
+
+fuzzers:
+	@$(MAKE) --no-print-directory -j$$(nproc) $(FUZZ_BUILD) fuzz-programs
+
+fuzz: T = 60
+fuzz:
+	@packaging/install build demo check
+	@$(MAKE) --no-print-directory fuzzers
+	@tests/fuzz/run --seconds $(T) $(ONLY)
+
+# The inputs that the unit tests make, and those of build-fuzz/corpus, merged into the stored corpus.
+fuzz-merge:
+	@packaging/install build demo check
+	@$(MAKE) --no-print-directory fuzzers
+	@tests/fuzz/run --merge $(ONLY)
+
+fuzz-coverage:
+	@packaging/install build demo check fuzz
+	@$(MAKE) --no-print-directory $(FUZZ_COVERAGE) fuzz-programs
+	@tests/fuzz/run --coverage $(ONLY)
 
 analyze:
 	@packaging/install build analyze
@@ -203,6 +295,6 @@ deb:
 	@packaging/deb $(VERSION) $(BUILD)
 
 clean:
-	rm -rf build build-asan build-tsan build-analyze build-clang
+	rm -rf build build-asan build-tsan build-analyze build-clang build-fuzz build-fuzz-coverage
 
 -include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -name '*.d' -print 2>/dev/null)
