@@ -35,7 +35,8 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
 
-.PHONY: all help install-build demo check unit asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb clean
+.PHONY: all help install-build demo check unit asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
+        check-systemd clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
@@ -49,6 +50,7 @@ help:
 	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'
 	@echo 'make analyze      gcc -fanalyzer, clang, cppcheck, clang-tidy'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
+	@echo 'make check-systemd  boot a real systemd, and install, start, attack, upgrade and purge the package in it'
 	@echo 'make deb          install what is missing, and build $(BUILD)/pfxd_$(VERSION)_*.deb; VERSION= for another one'
 
 $(BUILD)/%.o: %.c
@@ -147,10 +149,15 @@ demo:
 	@PFXD_BUILD=$(BUILD) tests/demo
 
 check:
-	@packaging/install build demo check package makers
+	@packaging/install build demo check package makers systemd
 	@$(MAKE) --no-print-directory all unit
 	@$(MAKE) --no-print-directory fuzzers
 	@PFXD_BUILD=$(BUILD) tests/run
+
+# The package and the one that follows it, on a real systemd. Needs root and systemd-nspawn; PFXD_NO_SYSTEMD=1 skips it.
+check-systemd:
+	@packaging/install build demo check package systemd
+	@PFXD_BUILD=$(BUILD) tests/run systemd/boot
 
 unit: $(UNIT_TESTS)
 

@@ -1,0 +1,488 @@
+#!/usr/bin/env python3
+"""The package's life on a real systemd, step by step; tests/systemd/boot runs this inside of its container.
+
+Each step prints what it saw. A step whose name begins with an underscore is one that those after it stand on."""
+
+import hashlib
+import http.client
+import re
+import shutil
+import signal
+import ssl
+import threading
+
+from machine import *
+
+service = Installed()
+ANN = "ann@example.org"
+state = {}  # what one step leaves to those after it
+
+
+def packages():
+    """The two packages that were built for this: this version, and the next one."""
+    return sorted(pathlib.Path(os.environ["PFXD_BUILD"]).glob("check-systemd/*.deb"), key=lambda p: len(p.name))
+
+
+# ---- install and start ----
+
+@step
+def _the_package_installs_and_starts_nothing_without_a_keyring():
+    this, _ = packages()
+    told = run("dpkg", "-i", this).stdout.decode()
+    assert "pfxctl keyring init" in told, told
+    say(next(line for line in told.splitlines() if "keyring init" in line).strip())
+    run("systemctl", "start", "pfxd.target")
+    running = [u for u in our_units() if u[1] == "active" and u[0] != "pfxd.target"]
+    assert not running, running
+    assert not failed_units(), failed_units()
+    say("started by hand without a keyring: nothing runs, nothing failed")
+    run("systemctl", "stop", "pfxd.target")
+
+
+@step
+def _keyring_init_makes_what_the_service_starts_with():
+    made = run("pfxctl", "keyring", "init", "--export", EXPORT, "--token-out", TOKEN, "--name", "localhost")
+    assert (os.stat(KEYRING).st_mode & 0o777, os.stat(KEYRING).st_uid) == (0o600, 0)
+    assert os.stat(TOKEN).st_mode & 0o777 == 0o600
+    say(re.sub(r"[A-Z2-7]{4}(-[A-Z2-7]{4})+", "(the passphrase)", made.stderr.decode()))
+    again = run("pfxctl", "keyring", "init", "--no-export", ok=False)
+    assert again.returncode != 0 and b"keyring" in again.stderr, again
+    say("a second time: " + again.stderr.decode().strip())
+
+
+@step
+def _the_target_starts_and_says_what_it_does():
+    mark = Mark()
+    run("systemctl", "start", "pfxd.target")
+    for unit in ROOMS:
+        assert is_active(unit), (unit, run("systemctl", "status", unit, ok=False).stdout.decode())
+        say(f"{unit}: {show(unit, 'StatusText')}")
+    service.wait_ready()
+    assert not failed_units(), failed_units()
+    openers = [u[0] for u in our_units() if u[0].startswith("pfxd-opener-") and "@" in u[0]]
+    assert openers, "the keeper holds no spare opener"
+    say("spare: " + ", ".join(openers))
+    assert not mark.events("PRIORITY=3", "SYSLOG_IDENTIFIER=systemd"), "systemd complained"
+
+
+@step
+def _an_old_certificate_reaches_a_device():
+    identity = Identity(service.folder, ANN)
+    service.import_pfx(ANN, identity.pfx(), "secret").expect(201)
+    device = service.enrol(ANN)
+    history = device.history()
+    assert history == {identity.thumbprint: identity.key_pem}
+    state.update(device=device, identity=identity)
+    say(f"{identity.thumbprint} opened on device {device.id}")
+
+
+def pull_works():
+    assert state["identity"].thumbprint in state["device"].history()
+
+
+# ---- confinement ----
+
+@step
+def every_unit_gives_up_what_it_can():
+    for unit in sorted(pathlib.Path("/usr/lib/systemd/system").glob("pfxd-*.service")):
+        done = run("systemd-analyze", "security", "--offline=true", "--threshold=6", unit, ok=False)
+        say(done.stdout.decode().strip().splitlines()[-1])
+        assert done.returncode == 0, f"{unit.name} is above 0.6"
+
+
+# What each room can do of all that the probe tries, and must be able to: everything else must be refused.
+POSSIBLE = {
+    "pfxd-opener-pfx@.service": set(),
+    "pfxd-opener-csr@.service": set(),
+    "pfxd-device.service": {"open_configuration", "open_tls_key", "socket_unix", "connect_keeper_device", "write_tmp",
+                            "make_process"},
+    "pfxd-admin.service": {"open_configuration", "open_tls_key", "socket_unix", "connect_keeper_admin", "write_tmp",
+                           "make_process"},
+    "pfxd-keeper.service": {"open_configuration", "open_database", "open_credentials", "socket_unix", "connect_opener",
+                            "write_tmp", "make_process"},
+}
+
+
+def probe(unit):
+    """Starts the probe with the directives of a unit; returns {attempt: what came of it}."""
+    text = pathlib.Path(f"/usr/lib/systemd/system/{unit}").read_text()
+    program = re.search(r"^ExecStart=(\S+)", text, re.M)[1]
+    # The same file name in the same place, so that what is bound and what may be executed stay as they are.
+    text = re.sub(r"^(Type|WatchdogSec|Restart|RestartSec|Sockets|Requires|PartOf|CollectMode)=.*\n", "", text, flags=re.M)
+    text = text.replace("[Service]\n", f"[Service]\nType=oneshot\nStandardOutput=journal\n"
+                        f"BindReadOnlyPaths=/root/probe:{program}\n", 1)
+    name = "pfxd-" + unit.removeprefix("pfxd-").replace("@", "").replace(".service", "-probe.service")
+    text = text.replace("/run/credentials/pfxd-keeper.service", f"/run/credentials/{name}")
+    pathlib.Path(f"/run/systemd/system/{name}").write_text(text)
+    run("systemctl", "daemon-reload")
+    mark = Mark()
+    run("systemctl", "start", name, ok=False)
+    lines = [e["MESSAGE"] for e in mark.events(f"_SYSTEMD_UNIT={name}")]
+    return dict(re.match(r"(\w+): (.*)", line).groups() for line in lines if re.match(r"\w+: (refused|POSSIBLE)", line))
+
+
+@step
+def no_room_can_do_what_it_need_not():
+    run("gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "/pfxd/tests/systemd/probe.c", "-o", "/root/probe")
+    outside = run("/root/probe", ok=False).stdout.decode()
+    attempts = re.findall(r"^(\w+): ", outside, re.M)
+    # The control: where nothing is taken away nearly everything is possible, so the probe can tell.
+    easy = set(re.findall(r"^(\w+): POSSIBLE", outside, re.M))
+    hard = set(attempts) - easy - {"open_credentials"}
+    assert not hard, f"not even root outside of a sandbox could: {hard}"
+    for unit, expected in POSSIBLE.items():
+        results = probe(unit)
+        assert set(results) == set(attempts), (unit, results, set(attempts) - set(results))
+        possible = {name for name, result in results.items() if result == "POSSIBLE"} - {"open_credentials"}
+        expected = expected - {"open_credentials"}
+        say(f"{unit}: {len(attempts) - len(possible)} of {len(attempts)} attempts were refused")
+        assert possible <= expected, f"{unit} could: {possible - expected}"
+        assert expected <= possible, f"{unit} could not, though it must: {expected - possible}: {results}"
+
+
+@step
+def no_running_room_has_a_way_to_the_network():
+    for unit in ROOMS:
+        pid = main_pid(unit)
+        links = run("nsenter", "-t", pid, "-n", "ip", "-o", "link").stdout.decode().splitlines()
+        assert len(links) == 1 and "lo:" in links[0] and os.readlink(f"/proc/{pid}/ns/net") != \
+            os.readlink("/proc/self/ns/net"), links
+        say(f"{unit}: {links[0].split(':')[1].strip()} alone, in a network of its own")
+
+
+# ---- the journal ----
+
+@step
+def the_journal_tells_one_event_a_request_with_fields():
+    mark = Mark()
+    answer = service.admin("GET", f"/v1/users/{ANN}").expect(200)
+    refused = service.admin("GET", "/v1/users/nobody@example.org").expect(404)
+    pulled = state["device"].pull().expect(200)
+    for got, number in ((answer, "2000"), (refused, "2001"), (pulled, "2000")):
+        request = got.headers["x-request-id"]
+        events = [e for e in mark.events(f"PFXD_REQUEST_ID={request}") if e["_SYSTEMD_UNIT"] in FRONTS]
+        assert len(events) == 1, (request, events)
+        assert events[0]["PFXD_EVENT"] == number and len(events[0]["MESSAGE_ID"]) == 32, events
+        say(f"{number} {events[0]['MESSAGE']}")
+    sealed = [e for e in mark.events(f"PFXD_REQUEST_ID={pulled.headers['x-request-id']}")
+              if e.get("PFXD_EVENT") == "2050"]
+    assert len(sealed) == 1 and sealed[0]["PFXD_DEVICE"] == state["device"].id and sealed[0]["PFXD_USER"] == ANN, sealed
+    assert state["identity"].thumbprint in str(sealed[0]["PFXD_THUMBPRINT"]), sealed
+    explained = run("journalctl", "-x", "--no-pager", f"PFXD_REQUEST_ID={pulled.headers['x-request-id']}",
+                    "PFXD_EVENT=2050").stdout.decode()
+    assert "\n-- Subject:" in explained or "░░ Subject:" in explained, explained
+    say(explained.strip())
+
+
+# ---- death, stillness, time ----
+
+@step
+def a_room_that_is_killed_is_back_and_nothing_is_lost():
+    for unit in ROOMS:
+        mark, pid = Mark(), main_pid(unit)
+        os.kill(pid, signal.SIGKILL)
+        pull_works()  # waits in the socket's queue
+        mark.wait_started(unit)
+        assert main_pid(unit) != pid
+        say(f"{unit}: {pid} was killed, {main_pid(unit)} serves")
+    spare = next(u[0] for u in our_units() if u[0].startswith("pfxd-opener-pfx@"))
+    mark = Mark()
+    os.kill(main_pid(spare), signal.SIGKILL)
+    mark.wait_message(spare, "status=9/KILL")
+    service.import_pfx(ANN, Identity(service.folder, ANN, key="P-256").pfx(), "secret").expect(201)
+    assert not failed_units(), failed_units()
+    say(f"{spare} was killed, and an import worked")
+
+
+@step
+def a_room_that_is_frozen_is_ended_by_its_watchdog_and_started_again():
+    for unit in ROOMS:
+        drop_in(unit, "[Service]\nWatchdogSec=3\n")
+        run("systemctl", "restart", unit)
+    service.wait_ready()
+    for unit in ROOMS:
+        mark, pid = Mark(), main_pid(unit)
+        os.kill(pid, signal.SIGSTOP)
+        event = mark.wait_message(unit, "Watchdog timeout")
+        mark.wait_started(unit)
+        pull_works()
+        say(f"{unit}: {event['MESSAGE']} {pid} -> {main_pid(unit)}")
+    for unit in ROOMS:
+        drop_in(unit, None)
+        run("systemctl", "restart", unit)
+    service.wait_ready()
+
+
+@step
+def a_full_disk_is_told_by_readiness_and_never_by_a_watchdog():
+    unit, disk = "pfxd-keeper.service", pathlib.Path("/root/disk")
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", disk)
+    run("systemctl", "stop", unit)
+    run("cp", "-a", "/var/lib/pfxd", disk / "pfxd")
+    drop_in(unit, f"[Service]\nWatchdogSec=3\nBindPaths=\nBindPaths={disk}/pfxd:/var/lib/pfxd\n")
+    run("systemctl", "start", unit)
+    service.wait_ready()
+    mark, pid = Mark(), main_pid(unit)
+    run("dd", "if=/dev/zero", f"of={disk}/full", "bs=64k", ok=False)
+    mark.wait("the database fails", lambda e: e.get("PFXD_PART") == "database", "PFXD_EVENT=3000")
+    refused = service.health("/readyz?for=import")
+    assert refused.status == 503, refused.body
+    # Three more heartbeats.
+    for _ in range(3):
+        beat = show(unit, "WatchdogTimestampMonotonic")
+        while show(unit, "WatchdogTimestampMonotonic") == beat:
+            assert main_pid(unit) == pid, "the watchdog took a full disk for a hang"
+    say("not ready, and alive: " + refused.body.decode()[:300])
+    mark = Mark()
+    (disk / "full").unlink()
+    mark.wait("the database is well again", lambda e: e.get("PFXD_PART") == "database", "PFXD_EVENT=3001")
+    service.wait_ready()
+    assert main_pid(unit) == pid
+    say("with room on the disk it is ready again, without a restart")
+    drop_in(unit, None)
+    run("systemctl", "restart", unit)
+    run("umount", "-l", disk)
+    service.wait_ready()
+
+
+@step
+def a_clock_that_jumps_ends_nothing():
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    clock = pathlib.Path("/etc/pfxd/clock")
+    clock.write_text("+0d")
+    for unit in ROOMS:
+        drop_in(unit, f"[Service]\nEnvironment=LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_NO_CACHE=1 "
+                f"FAKETIME_DONT_FAKE_MONOTONIC=1\nBindReadOnlyPaths={clock}\nWatchdogSec=5\n")
+        run("systemctl", "restart", unit)
+    service.wait_ready()
+    pids = [main_pid(unit) for unit in ROOMS]
+    for jump in ("+2h", "-2h", "+90d", "+0d"):
+        clock.write_text(jump)
+        mark = Mark()
+        facts = service.health("/healthz").body.decode()
+        before = [show(unit, "WatchdogTimestampMonotonic") for unit in ROOMS]
+        for unit, old in zip(ROOMS, before):
+            while show(unit, "WatchdogTimestampMonotonic") == old:
+                assert is_active(unit)
+        pull_works()
+        assert [main_pid(unit) for unit in ROOMS] == pids, "a room ended"
+        say(f"{jump}: pulls go on, {facts[:80]}...; {len(mark.events('PRIORITY=3'))} errors")
+    for unit in ROOMS:
+        drop_in(unit, None)
+        run("systemctl", "restart", unit)
+    clock.unlink()
+    service.wait_ready()
+
+
+# ---- reload, restart ----
+
+def served_certificate():
+    context = ssl.create_default_context(cafile=service.dir / "ca.pem")
+    with context.wrap_socket(__import__("socket").create_connection(("localhost", 8443)), server_hostname="localhost") as s:
+        return hashlib.sha256(s.getpeercert(binary_form=True)).hexdigest()
+
+
+def make_pair(days="30"):
+    """A new TLS pair by a CA of its own, as (CA, certificate, key)."""
+    folder = pathlib.Path(service.folder)
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+        folder / "new-ca.key", "-out", folder / "new-ca.pem", "-subj", "/CN=another CA", "-days", "30")
+    run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "new.key",
+        "-out", folder / "new.csr", "-subj", "/CN=localhost")
+    (folder / "new.ext").write_text("subjectAltName=DNS:localhost\n")
+    run("openssl", "x509", "-req", "-in", folder / "new.csr", "-CA", folder / "new-ca.pem", "-CAkey",
+        folder / "new-ca.key", "-CAcreateserial", "-extfile", folder / "new.ext", "-days", days, "-out",
+        folder / "new.pem")
+    return folder / "new-ca.pem", folder / "new.pem", folder / "new.key"
+
+
+def put(source, target):
+    """Replaces a file's contents; owner and mode stay."""
+    target.write_bytes(pathlib.Path(source).read_bytes())
+
+
+@step
+def a_new_tls_pair_is_served_after_a_reload_and_a_wrong_one_never():
+    tls, before = service.dir, served_certificate()
+    kept = http.client.HTTPSConnection("localhost", 8443, context=service.context(state["device"].certificate,
+                                                                                    state["device"].key))
+    kept.request("GET", "/v1/device/certificates")
+    assert kept.getresponse().read()
+    ca, certificate, key = make_pair()
+    old_key = (tls / "server.key").read_bytes()
+    put(certificate, tls / "server.pem")
+    mark = Mark()
+    run("systemctl", "reload", *FRONTS)
+    for unit in FRONTS:
+        say(mark.wait_message(unit, "does not belong")["MESSAGE"])
+    assert served_certificate() == before
+    put(key, tls / "server.key")
+    mark = Mark()
+    run("systemctl", "reload", *FRONTS)
+    for unit in FRONTS:
+        say(mark.wait_message(unit, "read again")["MESSAGE"])
+    put(ca, tls / "ca.pem")
+    assert served_certificate() == hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
+    kept.request("GET", "/v1/device/certificates")
+    assert kept.getresponse().status == 200
+    say("the connection from before the reload still serves")
+    assert old_key != (tls / "server.key").read_bytes()
+    pull_works()
+
+
+def load_files():
+    """A PFX for each of the ten who are imported under load, always the same."""
+    if "load" not in state:
+        state["load"] = [Identity(service.folder, f"load{i}@example.org", key="P-256").pfx() for i in range(10)]
+    return state["load"]
+
+
+def under_load(disturb):
+    """50 pulls and 10 imports at once, again and again, while disturb() runs: each was answered before it begins, and each
+    is once more after it. Returns how many were answered; an answer other than 2xx, or a connection that was refused
+    or reset, is an error."""
+    begun, ended = threading.Barrier(61), threading.Event()
+    counts, lock = {"pulls": 0, "imports": 0}, threading.Lock()
+    files = load_files()
+
+    def once(kind, call):
+        answer = call()
+        assert answer.status in (200, 201), (kind, answer.status, answer.body[:300])
+        with lock:
+            counts[kind] += 1
+
+    def loop(kind, call):
+        try:
+            once(kind, call)
+            begun.wait(EVENT_SECONDS)
+            while not ended.is_set():
+                once(kind, call)
+            once(kind, call)
+        except BaseException:
+            begun.abort()
+            raise
+
+    def disturbing():
+        begun.wait(EVENT_SECONDS)
+        try:
+            disturb()
+        finally:
+            ended.set()
+
+    in_parallel(disturbing, *[lambda: loop("pulls", state["device"].pull)] * 50,
+                *[lambda i=i: loop("imports", lambda: service.import_pfx(f"load{i}@example.org", files[i], "secret"))
+                  for i in range(10)])
+    for i in range(10):
+        kept = service.admin("GET", f"/v1/users/load{i}@example.org/certificates").expect(200).json["certificates"]
+        assert len(kept) == 1, kept
+    return counts
+
+
+@step
+def restarts_under_load_lose_nothing():
+    for unit in ROOMS:
+        counts = under_load(lambda: run("systemctl", "restart", unit))
+        say(f"{unit} restarted under load: {counts['pulls']} pulls and {counts['imports']} imports answered, none lost")
+
+
+@step
+def a_thousand_openers_that_crash_leave_no_trace():
+    run("make", "-C", "/pfxd", "BUILD=/root/faults", "OPT=-O2 -g -DPFXD_OPENER_FAULTS", "/root/faults/pfxd-opener",
+        timeout=600)
+    drop_in("pfxd-opener-pfx@.service", "[Service]\nBindReadOnlyPaths=/root/faults/pfxd-opener:/usr/lib/pfxd/pfxd-opener\n")
+    crashes = 1000
+
+    def crash(n):
+        for _ in range(n):
+            service.import_pfx(ANN, b"PFXD-TEST-ABORT", "x").expect(422, "malformed_pkcs12")
+
+    in_parallel(*[lambda: crash(crashes // 4)] * 4, *[lambda: [pull_works() for _ in range(20)]])
+    assert not failed_units(), failed_units()
+    service.import_pfx(ANN, Identity(service.folder, ANN, key="P-256").pfx(), "secret").expect(201)
+    left = [u for u in our_units() if "opener-pfx@" in u[0]]
+    say(f"{crashes} crashes; left of them: {left}; an import works, pulls went on")
+    assert len(left) <= 8, left
+    drop_in("pfxd-opener-pfx@.service", None)
+
+
+# ---- years ----
+
+@step
+def an_upgrade_keeps_data_and_serves_on():
+    _, following = packages()
+    conf = pathlib.Path("/etc/pfxd/pfxd.conf")
+    conf.write_text(conf.read_text() + "\n# a line of the administrator's\n[log]\nlevel = 6\n")
+    pids = [main_pid(unit) for unit in ROOMS]
+
+    def upgrade():
+        say(run("dpkg", "-i", following, timeout=600).stdout.decode().strip())
+
+    counts = under_load(upgrade)
+    assert all(is_active(unit) for unit in ROOMS) and [main_pid(unit) for unit in ROOMS] != pids
+    assert "a line of the administrator's" in conf.read_text()
+    pull_works()
+    say(f"upgraded under load: {counts}")
+
+
+@step
+def a_downgrade_is_refused_with_a_sentence():
+    this, _ = packages()
+    refused = run("dpkg", "-i", this, ok=False)
+    assert refused.returncode != 0, refused
+    said = (refused.stdout + refused.stderr).decode()
+    assert "a downgrade is refused" in said, said
+    pull_works()
+    say(next(line for line in said.splitlines() if "a downgrade is refused" in line))
+
+
+@step
+def the_doctor_finds_nothing_and_then_what_is_wrong():
+    say(run("pfxctl", "doctor").stdout.decode().strip())
+    for unit in ("pfxd-doctor.service", "pfxd-audit.service"):
+        run("systemctl", "start", unit)
+        say(f"{unit}: {show(unit, 'Result')}")
+    run("systemctl", "stop", "pfxd-opener-pfx.socket")
+    ill = run("pfxctl", "doctor", ok=False)
+    assert ill.returncode == 1 and b"opener" in ill.stdout, ill
+    say(next(line for line in ill.stdout.decode().splitlines() if "opener" in line))
+    run("systemctl", "start", "pfxd-opener-pfx.socket")
+
+
+@step
+def the_service_is_back_after_a_reboot():
+    device, identity = state["device"], state["identity"]
+    (OUT / "kept.json").write_text(json.dumps({"device": str(device.folder), "id": device.id,
+                                               "thumbprint": identity.thumbprint}))
+    raise Reboot
+
+
+@step
+def after_the_reboot_all_is_there():
+    run("systemctl", "is-active", "--wait", "pfxd.target", ok=False)
+    run("systemctl", "start", "pfxd.target")
+    kept = json.loads((OUT / "kept.json").read_text())
+    device = Device.__new__(Device)
+    device.service, device.folder, device.id = service, pathlib.Path(kept["device"]), kept["id"]
+    device.key, device.certificate = device.folder / "device.key", device.folder / "device.crt"
+    device.ca = device.folder / "enrol-ca.pem"
+    assert kept["thumbprint"] in device.history()
+    assert not failed_units(), failed_units()
+    for unit in ROOMS:
+        say(f"{unit}: {show(unit, 'StatusText')}")
+
+
+@step
+def removing_keeps_the_data_and_purging_takes_it():
+    run("dpkg", "-r", "pfxd")
+    assert pathlib.Path("/var/lib/pfxd/pfxd.db").exists() and pathlib.Path(KEYRING).exists()
+    assert not [u for u in our_units() if u[1] == "active"], our_units()
+    say("removed: nothing runs, database and keyring are there")
+    said = run("dpkg", "-P", "pfxd")
+    say((said.stdout + said.stderr).decode().strip())
+    left = [p for p in ("/var/lib/pfxd", "/etc/pfxd", "/run/pfxd", "/usr/lib/pfxd") if pathlib.Path(p).exists()]
+    assert not left, left
+
+
+if __name__ == "__main__":
+    perform()
