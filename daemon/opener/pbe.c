@@ -156,7 +156,7 @@ int pbe_decrypt(const struct pbe *pbe, const struct ciphers *ciphers, struct pas
 			*proved = i;
 	}
 	if (!right)
-		return fail(FAULT_MALFORMED_PKCS12,
-			    "RFC 7292 4.1: what is encrypted can not be decrypted with the password of the MAC");
+		return fail(FAULT_MALFORMED_PKCS12, "RFC 7292 4.1: what is encrypted can not be decrypted with the "
+			    "password of the MAC: export it again");
 	return 0;
 }
