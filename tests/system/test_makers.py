@@ -98,14 +98,14 @@ def the_table_has_a_section_for_each_maker_and_no_other(folder):
 
 @test
 def what_is_refused_is_opened_once_openssl_has_exported_it_again(folder):
-    command = re.search(r"\n    (openssl pkcs12 .*)\n", TABLE.read_text())[1]
+    commands = "\n".join(re.findall(r"^    (.*)", TABLE.read_text(), re.M))
     service = Service(folder)
-    (folder / "PASSWORD").write_text(PASSWORD)
+    (folder / "PASSWORD").write_text(f"{PASSWORD}\n" * 2)
     for options in ("-nomac", "-keypbe CAMELLIA-256-CBC", "-legacy -certpbe PBE-MD5-DES", "-macalg SHA3-256"):
         one = identity(folder)
         (folder / "OLD.pfx").write_bytes(one.pfx(PASSWORD, *options.split()))
         service.import_pfx(UPN, (folder / "OLD.pfx").read_bytes(), PASSWORD).expect(422)
-        run("sh", "-c", command, cwd=folder)
+        run("sh", "-ec", commands, cwd=folder)
         service.import_pfx(UPN, (folder / "NEW.pfx").read_bytes(), PASSWORD).expect(201)
 
 
