@@ -15,34 +15,38 @@
 
 enum { EXIT_LIMIT = 75, NICE = 10 };
 
+struct ready_frame {
+	uint8_t at[256];
+	size_t len;
+};
+
 /* For the handlers, which get no argument. */
 static int answer_fd = -1;
-static uint8_t too_expensive_frame[256];
-static size_t too_expensive_len;
+static struct ready_frame too_expensive, too_busy;
 static volatile sig_atomic_t answer_pending; /* a request was read and nothing of its answer was written */
 
+/* Nothing here waits for anything, so time that passes without computing is the machine's doing, not the request's. */
 static void on_limit(int number)
 {
-	(void)number;
+	const struct ready_frame *frame = number == SIGALRM ? &too_busy : &too_expensive;
 	if (answer_pending) {
-		ssize_t written = write(answer_fd, too_expensive_frame, too_expensive_len);
+		ssize_t written = write(answer_fd, frame->at, frame->len);
 		(void)written;
 	}
 	_exit(EXIT_LIMIT);
 }
 
-static void make_frame(void)
+static void make_frame(enum fault fault, const char *detail, struct ready_frame *ret)
 {
-	const struct msg_error m = { .fault = FAULT_TOO_EXPENSIVE,
-				     .detail = view_text("opening this took longer than is allowed") };
-	BUF b = buf_new(sizeof too_expensive_frame);
+	const struct msg_error m = { .fault = (uint8_t)fault, .detail = view_text(detail) };
+	BUF b = buf_new(sizeof ret->at);
 	if (!b)
 		_exit(EXIT_LIMIT);
 	frame_begin(b, VERB_ERROR);
 	put_error(b, &m);
 	buf_poke_u32(b, 0, (uint32_t)(buf_len(b) - 4));
-	too_expensive_len = buf_len(b);
-	memcpy(too_expensive_frame, buf_data(b), too_expensive_len);
+	ret->len = buf_len(b);
+	memcpy(ret->at, buf_data(b), ret->len);
 }
 
 static void must(int rc, const char *what)
@@ -67,7 +71,8 @@ void bounds_lock_in(int fd, unsigned life_cpu_seconds)
 {
 	const struct sigaction action = { .sa_handler = on_limit };
 	answer_fd = fd;
-	make_frame();
+	make_frame(FAULT_TOO_EXPENSIVE, "opening this took longer than is allowed", &too_expensive);
+	make_frame(FAULT_UNAVAILABLE, "this machine is too busy to open it: try again later", &too_busy);
 	must(sigaction(SIGXCPU, &action, NULL), "SIGXCPU");
 	must(sigaction(SIGALRM, &action, NULL), "SIGALRM");
 	signal(SIGXFSZ, SIG_IGN); /* a log line to a plain file is lost; it is not worth a life */

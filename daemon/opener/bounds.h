@@ -20,7 +20,7 @@ enum {
 void bounds_lock_in(int fd, unsigned life_cpu_seconds);
 
 /* Moves the soft limit on CPU forward to cpu_seconds from now, and sets the clock on the wall. Until bounds_end()
- * a request that runs over is answered with TOO_EXPENSIVE, and the process ends. */
+ * a request that runs over is answered, with TOO_EXPENSIVE for CPU and UNAVAILABLE for time, and the process ends. */
 void bounds_begin(unsigned cpu_seconds);
 /* From here on an answer is being written: running over just ends the process. */
 void bounds_answering(void);

@@ -35,12 +35,18 @@ def deaths(service):
     raise AssertionError("no metric tells of lost openers")
 
 
+def expect_its_end(answer, code):
+    """422 with the code; or 503, where others kept the machine so busy that the opener ran out of time first."""
+    if answer.status != 503:
+        answer.expect(422, code)
+
+
 @test
 def a_pfx_that_kills_its_opener_costs_that_request_alone(folder):
     service = Service(folder, build=faults_build())
     for mark, code in ((b"PFXD-TEST-ABORT", "malformed_pkcs12"), (b"PFXD-TEST-SPIN", "too_expensive"),
                        (b"PFXD-TEST-MEMORY", "too_expensive")):
-        service.import_pfx(ANN, mark, "secret").expect(422, code)
+        expect_its_end(service.import_pfx(ANN, mark, "secret"), code)
         identity = Identity(folder, ANN, key="P-256")
         service.import_pfx(ANN, identity.pfx(), "secret").expect(201)
     assert len(service.admin("GET", f"/v1/users/{ANN}/certificates").json["certificates"]) == 3
@@ -54,10 +60,26 @@ def a_request_that_kills_its_opener_costs_that_request_alone(folder):
     token = service.enrolment_token(ANN)
     for mark, code in ((b"PFXD-TEST-ABORT", "malformed_csr"), (b"PFXD-TEST-SPIN", "too_expensive"),
                        (b"PFXD-TEST-MEMORY", "too_expensive")):
-        device.enrol(token, bad_csr(mark)).expect(422, code)
+        expect_its_end(device.enrol(token, bad_csr(mark)), code)
     # None of that spent the token.
     device.enrol(token).expect(201)
     device.pull().expect(200)
+
+
+@test
+def a_pfx_is_blamed_for_what_it_computes_and_not_for_the_time_of_a_busy_machine(folder):
+    service = Service(folder, build=faults_build())
+
+    def spin_until(number):
+        """The answer to a PFX that spins, whose opener gets the signal of a limit."""
+        def send():
+            busy = lambda: [pid for pid in service.rooms().get("opener-pfx", []) if busy_cpu([pid])]
+            os.kill(wait_until(busy, 60, "an opener at work")[0], number)
+
+        return in_parallel(lambda: service.import_pfx(ANN, b"PFXD-TEST-SPIN", "secret"), send)[0]
+
+    spin_until(signal.SIGALRM).expect(503, "unavailable")
+    spin_until(signal.SIGXCPU).expect(422, "too_expensive")
 
 
 class Session:
