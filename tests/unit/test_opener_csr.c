@@ -159,10 +159,11 @@ static void bytes_after_or_missing_are_malformed(void **state)
 static void another_version_is_malformed(void **state)
 {
 	(void)state;
-	X509_REQ *csr = make_request(key_ec(0), EVP_sha256());
-	X509_REQ_set_version(csr, 1);
-	assert_true(X509_REQ_sign(csr, key_ec(0), EVP_sha256()) > 0);
-	encode(csr);
+	static const uint8_t version[] = { V_ASN1_INTEGER, 1, 0 }; /* the first INTEGER; OpenSSL 3.5 sets no other one */
+	encode(make_request(key_ec(0), EVP_sha256()));
+	uint8_t *at = memmem(buf_data(der), buf_len(der), version, sizeof version);
+	assert_non_null(at);
+	at[2] = 1;
 	assert_code(open_der(), FAULT_MALFORMED_CSR, "version");
 }
 
