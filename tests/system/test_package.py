@@ -320,7 +320,8 @@ def remove_keeps_what_is_stored_and_purge_removes_it_with_one_sentence(folder):
         _, said, acts = m.dpkg("--purge", "pfxd")
         assert len(re.findall(r"^pfxd: database, keyring and TLS key are removed", said, re.M)) == 1, said
         assert acts == set(), acts
-        assert not m.path("/etc/pfxd").exists() and not m.path("/var/lib/pfxd").exists()
+        for folder in ("/etc/pfxd", "/var/lib/pfxd", "/run/pfxd", "/run/pfxd-root"):
+            assert not m.path(folder).exists(), folder
         assert not m.path("/etc/systemd/system/multi-user.target.wants/pfxd.target").is_symlink()
         m.run("id", "pfxd-keeper")  # its number must not become somebody else's
 
