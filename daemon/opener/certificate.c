@@ -78,12 +78,11 @@ bool certificate_is_self_issued(const struct certificate *c)
 	return X509_NAME_cmp(c->body->subject, c->body->issuer) == 0;
 }
 
-bool certificate_is_ca(const struct certificate *c)
+int certificate_is_ca(const struct certificate *c, bool *ret)
 {
 	void *found;
 	int rc = certificate_extension(c, NID_basic_constraints, "RFC 5280 4.2.1.9: the basic constraints", &found);
 	OWNED(BASIC_CONSTRAINTS) constraints = found;
-	if (constraints)
-		return constraints->ca;
-	return rc == 0 && !c->body->version && certificate_is_self_issued(c);
+	*ret = constraints ? constraints->ca : !c->body->version && certificate_is_self_issued(c);
+	return rc;
 }

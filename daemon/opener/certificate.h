@@ -32,7 +32,8 @@ void certificate_free(struct certificate *c);
 int certificate_extension(const struct certificate *c, int nid, const char *clause, void **ret);
 
 bool certificate_is_self_issued(const struct certificate *c);
-/* It may issue others: basicConstraints says so, or it is of version 1 and self-issued. */
-bool certificate_is_ca(const struct certificate *c);
+/* Whether it may issue others: basicConstraints says so, or it is of version 1 and self-issued. MALFORMED_PKCS12 for
+ * constraints that can not be read. */
+int certificate_is_ca(const struct certificate *c, bool *ret);
 
 #endif

@@ -83,12 +83,13 @@ static struct found_certificate *known_certificate(struct contents *c, const str
 /* Reads the rest, once it is known to be a new one. Takes one over. */
 static int keep(struct contents *c, struct found_certificate *one)
 {
-	if (c->certificate_count == PFX_CERTIFICATES_MAX) {
+	int rc = certificate_is_ca(one->parts, &one->is_ca);
+	if (rc == 0 && c->certificate_count == PFX_CERTIFICATES_MAX)
+		rc = fail(FAULT_TOO_EXPENSIVE, "more than %d certificates in one PFX: split it", PFX_CERTIFICATES_MAX);
+	if (rc < 0) {
 		certificate_done(one);
-		return fail(FAULT_TOO_EXPENSIVE, "more than %d certificates in one PFX: split it",
-			    PFX_CERTIFICATES_MAX);
+		return rc;
 	}
-	one->is_ca = certificate_is_ca(one->parts);
 	one->public_fault = public_key_read(one->parts->body->key, &one->public);
 	c->certificates[c->certificate_count++] = *one;
 	return one->public_fault == -FAULT_TOO_EXPENSIVE ? one->public_fault : 0;

@@ -358,7 +358,9 @@ LISTED = (
     ("GnuTLS", "Decryption has failed", lambda mutant: "java-two" in mutant.name,
      "GnuTLS needs the public point in an EC key, and Java leaves it out"),
     ("GnuTLS", "a private key: ", lambda mutant: "make_indefinite" in mutant.changes,
-     "GnuTLS reads a key in DER alone"),
+     "GnuTLS reads keys, and some of what is around them, in DER alone"),
+    ("GnuTLS", "Error in DER parsing", lambda mutant: "make_indefinite" in mutant.changes,
+     "GnuTLS reads keys, and some of what is around them, in DER alone"),
     ("OpenSSL", "'a safe'", lambda mutant: "bag_ignored" in mutant.warnings,
      "a bag that is passed over, and told of, is not looked into"),
     ("GnuTLS", "'a safe: ASN1", lambda mutant: "bag_ignored" in mutant.warnings,
@@ -425,6 +427,42 @@ def whatever_is_accepted_of_a_thousand_changed_files_two_other_readers_accept_wi
     assert counts["accepted with changes behind the MAC"] >= FILES / 5, counts
     assert counts["accepted by all three with the same keys"] >= FILES / 6, counts
     assert sum(count for what, count in counts.items() if what.startswith("refused")) >= FILES / 5, counts
+
+
+def is_decoded(node):
+    """Whether a reader decodes what is inside of this string by itself. Of a BIT STRING: the numbers of a public key."""
+    if node.tag == 0x03:
+        return node.content[:2] == b"\0\x30"
+    return node.parts is not None and not node.tag & CONSTRUCTED
+
+
+HINTS = (oid("2.5.29.14"), oid("2.5.29.35"))  # key identifiers: they only help to choose between issuers
+
+
+@test
+def bytes_behind_whatever_is_decoded_by_itself_are_refused(folder):
+    with Readers() as readers:
+        tree, password = next((tree, password) for name, password, tree in readers.seeds.all if "rsa-pss" in name)
+        sealing = Sealing(random.Random(SEED), (bmp(password), password.encode()), readers.tool)
+
+        def code_of(elements, behind=b"", after=b""):
+            content = b"".join(node.encode(sealing) for node in elements)
+            return readers.opener.ask(sealing.file(content + behind) + after, password.encode())[0]
+
+        hints = {id(part) for node in all_nodes(tree) if node.kind() in HINTS for part in all_nodes([node])}
+        places = [i for i, node in enumerate(all_nodes(tree)) if is_decoded(node) and id(node) not in hints]
+        # Two safes, the encrypted key and what is in it, the certificate, its public key and its constraints.
+        assert len(places) == 7, places
+        assert code_of(tree) is None
+        assert code_of(tree, behind=b"\0") == code_of(tree, after=b"\0") == "malformed_pkcs12"
+        for place in places:
+            longer = [node.copy() for node in tree]
+            node = list(all_nodes(longer))[place]
+            if node.parts is None:
+                node.content += b"\0"
+            else:
+                node.parts.append(Node(0x00, b""))
+            assert code_of(longer) == "malformed_pkcs12", place
 
 
 @test

@@ -414,6 +414,7 @@ static void bytes_after_the_value_of_an_extension_are_malformed(void **state)
 	} rows[] = {
 		{ NID_key_usage, { 3, 2, 5, 0xa0 }, 4, "RFC 5280 4.2.1.3" },
 		{ NID_ext_key_usage, { 0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 4 }, 12, "RFC 5280 4.2.1.12" },
+		{ NID_basic_constraints, { 0x30, 3, 1, 1, 0xff }, 5, "RFC 5280 4.2.1.9" },
 		{ NID_subject_alt_name, { 0x30, 5, 0x81, 3, 'a', '@', 'b' }, 7, "RFC 5280 4.2.1.6" },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
