@@ -47,19 +47,26 @@ static struct found_certificate *claimant(struct contents *c, const struct found
 	return NULL;
 }
 
+/* Reads the public key again, for the sentence on why it can not be used. */
+static int report_public_fault(const struct found_certificate *certificate, struct report *report)
+{
+	PUBLIC_KEY again = { 0 };
+	return report_left_out(report, public_key_read(certificate->parts->body->key, &again), thumbprint(certificate));
+}
+
 static int report_key(struct contents *c, const struct found_key *key, struct report *report)
 {
 	char algorithm[KEY_ALGORITHM_MAX_BYTES + 1];
 	key_algorithm(&key->key->public, algorithm);
 	struct found_certificate *claims = claimant(c, key);
-	if (claims && claims->public_fault)
-		return 0; /* told with that certificate */
 	if (!claims || claims->paired) {
 		int rc = fail(FAULT_NO_CERTIFICATE, "no certificate in the file is that of a key (%s): "
 			      "export the key with its certificate", algorithm);
 		return report_left_out(report, rc, view_of("", 0));
 	}
 	claims->paired = true; /* told here */
+	if (claims->public_fault)
+		return report_public_fault(claims, report);
 	int rc = fail(FAULT_KEY_MISMATCH, "the certificate that goes with a key (%s) holds another one: "
 		      "export the key with its own certificate", algorithm);
 	return report_left_out(report, rc, thumbprint(claims));
@@ -67,13 +74,12 @@ static int report_key(struct contents *c, const struct found_key *key, struct re
 
 static int report_certificate(const struct found_certificate *certificate, struct report *report)
 {
-	PUBLIC_KEY again = { 0 };
 	if (certificate->is_ca)
 		return 0;
-	int rc = certificate->public_fault ? public_key_read(certificate->parts->body->key, &again)
-					   : fail(FAULT_NO_PRIVATE_KEY,
-						  "the private key of a certificate is not in the file: "
-						  "export it again with its key");
+	if (certificate->public_fault)
+		return report_public_fault(certificate, report);
+	int rc = fail(FAULT_NO_PRIVATE_KEY, "the private key of a certificate is not in the file: "
+		      "export it again with its key");
 	return report_left_out(report, rc, thumbprint(certificate));
 }
 

@@ -430,7 +430,7 @@ def whatever_is_accepted_of_a_thousand_changed_files_two_other_readers_accept_wi
 
 
 def is_decoded(node):
-    """Whether a reader decodes what is inside of this string by itself. Of a BIT STRING: the numbers of a public key."""
+    """Whether a reader decodes what is inside of this string by itself. Of a BIT STRING: a public key of RSA."""
     if node.tag == 0x03:
         return node.content[:2] == b"\0\x30"
     return node.parts is not None and not node.tag & CONSTRUCTED

@@ -323,6 +323,23 @@ static void bytes_after_a_key_are_malformed(void **state)
 
 /* ---- certificates ---- */
 
+static void a_public_key_that_can_not_be_read_is_told_even_of_an_issuer(void **state)
+{
+	(void)state;
+	const struct certificate_wish w = { .subject = "Anna", .key = key_rsa(0),
+					    .extensions = { { "basicConstraints", "critical,CA:TRUE" } } };
+	unsigned char *der = NULL;
+	X509 *x = make_certificate(&w);
+	int len = i2d_X509(x, &der);
+	X509_free(x);
+	BUF pkcs8 = pkcs8_of(key_rsa(0));
+	BUF certificate = taken(der, len);
+	/* The exponent, 65537, becomes an even number. */
+	replace(certificate, BYTES(2, 3, 1, 0, 1), BYTES(2, 3, 1, 0, 0));
+	OPENED o = open_bytes(buf_view(pkcs8), buf_view(certificate));
+	assert_refused(o, FAULT_MALFORMED_PKCS12, "RFC 8017 3.1");
+}
+
 static void a_certificate_that_is_not_in_der_is_malformed(void **state)
 {
 	(void)state;
@@ -458,6 +475,7 @@ int main(void)
 		TEST(an_ec_key_that_names_another_curve_inside_is_malformed),
 		TEST(an_ec_key_without_its_public_point_gets_one),
 		TEST(bytes_after_a_key_are_malformed),
+		TEST(a_public_key_that_can_not_be_read_is_told_even_of_an_issuer),
 		TEST(a_certificate_that_is_not_in_der_is_malformed),
 		TEST(a_signature_in_pieces_is_not_der),
 		TEST(bytes_after_the_value_of_an_extension_are_malformed),
