@@ -150,8 +150,8 @@ demo:
 
 check:
 	@packaging/install build demo check package makers systemd
-	@$(MAKE) --no-print-directory all unit
-	@$(MAKE) --no-print-directory fuzzers
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit
+	@$(MAKE) --no-print-directory -j$$(nproc) fuzzers
 	@PFXD_BUILD=$(BUILD) tests/run
 
 # The package and the one that follows it, on a real systemd. Needs root and systemd-nspawn; PFXD_NO_SYSTEMD=1 skips it.
