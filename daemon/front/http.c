@@ -445,15 +445,12 @@ bool http_is_drained(struct http *h, bool greeting_over)
 	return closed && deadline_count(h->deadlines) == 0;
 }
 
-bool http_stop(struct http *h)
+void http_stop(struct http *h)
 {
-	if (atomic_load(&h->in_flight) > 0)
-		return false;
 	MHD_stop_daemon(h->daemon);
 	deadline_table_free(h->deadlines);
 	limit_free(h->failures);
 	pulse_free(h->pulse);
-	return true;
 }
 
 void http_count_refused(const struct request *r)

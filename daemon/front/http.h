@@ -54,8 +54,8 @@ void http_quiesce(struct http *h);
 /* True once no connection is left and none can come; ends those that wait for nothing. greeting_over: also those that
  * have not said a word by now. */
 bool http_is_drained(struct http *h, bool greeting_over);
-/* Frees. Returns false, having done nothing, while requests are in flight: the library can not be stopped then. */
-bool http_stop(struct http *h);
+/* Ends the threads and frees; for a listener that is drained, or the library could not be stopped. */
+void http_stop(struct http *h);
 
 /* A token was refused: counts against the address that it came from. */
 void http_count_refused(const struct request *r);

@@ -224,8 +224,8 @@ static void serve(struct front *f)
 
 /* ---- end ---- */
 
-/* Answers what has begun, for as long as a request may take. */
-static void drain(struct front *f)
+/* Answers what has begun, for as long as a request may take. False when something did not end. */
+static bool drain(struct front *f)
 {
 	int64_t begun_ms = clock_ms(), until_ms = begun_ms + (int64_t)f->config.request_seconds * 1000;
 	notify_stopping("ending what was begun");
@@ -238,16 +238,17 @@ static void drain(struct front *f)
 		if (f->role == ROLE_ADMIN)
 			drained &= http_is_drained(&f->health, grace_over);
 		if (drained)
-			return;
+			return true;
 	}
 	log_event(EVENT_NOT_DRAINED, NULL);
+	return false;
 }
 
-/* Frees everything; unless requests are stuck, because exit() would pull the libraries from under their threads. */
 static void stop_all(struct front *f)
 {
-	if (!http_stop(&f->main) || (f->role == ROLE_ADMIN && !http_stop(&f->health)))
-		_exit(EXIT_SUCCESS);
+	http_stop(&f->main);
+	if (f->role == ROLE_ADMIN)
+		http_stop(&f->health);
 	work_stop(f->main.work);
 	work_stop(f->main.imports);
 	health_stop(f->health.health);
@@ -281,7 +282,9 @@ int main(int argc, char **argv)
 	if (start_all(&front) < 0)
 		return start_failed();
 	serve(&front);
-	drain(&front);
+	/* What is stuck goes with the process: exit() would pull the libraries from under its threads. */
+	if (!drain(&front))
+		_exit(EXIT_SUCCESS);
 	stop_all(&front);
 	log_event(EVENT_ENDED, NULL);
 	return EXIT_SUCCESS;

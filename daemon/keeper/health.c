@@ -312,6 +312,15 @@ static void *audit_main(void *arg)
 	return NULL;
 }
 
+/* Second by second, because a reload may change how many. True when it is time to end. */
+static bool pause_between(struct keeper *k)
+{
+	for (unsigned seconds = 0; seconds < k->config.health_seconds; seconds++)
+		if (wait_seconds(k->health, 1, is_stopping))
+			return true;
+	return false;
+}
+
 static void *health_main(void *arg)
 {
 	struct keeper *k = arg;
@@ -321,7 +330,7 @@ static void *health_main(void *arg)
 		empty_log(k);
 		inspect_count(k);
 		turn(k->health, &k->health->rounds);
-	} while (!wait_seconds(k->health, k->config.health_seconds, is_stopping));
+	} while (!pause_between(k));
 	return NULL;
 }
 

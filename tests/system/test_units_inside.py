@@ -320,21 +320,24 @@ def all_is_there(service, imported):
 
 
 @test
-def fronts_that_are_restarted_under_load_refuse_reset_and_lose_nothing(folder):
+def fronts_that_are_reloaded_and_restarted_under_load_refuse_reset_and_lose_nothing(folder):
     service = Managed(folder)
 
     def restart():
         for _ in range(2):
+            for room in ("front-device", "front-admin"):
+                service.reload(room)
             in_parallel(lambda: service.renew("front-device"), lambda: service.renew("front-admin"))
     all_is_there(service, under_load(service, restart))
 
 
 @test
-def a_keeper_that_is_restarted_under_load_costs_no_answer(folder):
+def a_keeper_that_is_reloaded_and_restarted_under_load_costs_no_answer(folder):
     service = Managed(folder)
 
     def restart():
         for _ in range(3):
+            service.reload("keeper")
             service.renew("keeper")
     all_is_there(service, under_load(service, restart))
     assert "dropped" not in service.said("keeper")
