@@ -6,6 +6,7 @@ import ctypes
 import re
 
 from inputs import *
+from units import Keeper, Machine
 
 UPN, PASSWORD, PHONE = "anna.private@example.org", "a password of some length", "the phone of Anna"
 FRONTS = ("pfxd-front (devices)", "pfxd-front (administrators)")
@@ -433,12 +434,18 @@ class Journal:
         self.socket.close()
         os.unlink("/run/systemd/journal/socket")
 
-    def service(self, folder, **more):
-        """A service whose standard error says that it is this journal."""
+    @staticmethod
+    def stream(path):
+        """The environment that says that this file is a stream to the journal."""
+        path.touch()
+        there = path.stat()
+        return {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
+
+    @classmethod
+    def service(cls, folder, **more):
+        """A service whose standard error says that it is a stream to the journal."""
         service = Service(folder, start=False, **more)
-        service.log_path.touch()
-        there = service.log_path.stat()
-        service.env["JOURNAL_STREAM"] = f"{there.st_dev}:{there.st_ino}"
+        service.env.update(cls.stream(service.log_path))
         service.start()
         return service
 
@@ -492,6 +499,59 @@ def the_journal_gets_no_secret_and_no_name_that_is_to_be_left_out(folder):
     for secret in secrets:
         assert len(secret) >= 20 and secret.encode() not in everything
     assert b"anna" not in everything.lower() and PHONE.encode() not in everything
+
+
+@test
+def where_the_socket_of_the_journal_is_out_of_reach_no_event_is_lost(folder):
+    Journal.enter()
+    service = Journal.service(folder)
+    service.admin("GET", "/v1/users").expect(200)
+    service.stop()
+    event, = of_fronts(service)
+    assert event.number == "2000" and "<6>pfxd-front (administrators): 2000 " in service.log(), service.log()
+
+
+def run_by_a_timer(command, log, status):
+    """Runs a command as a unit of the journal's would; returns (standard output, what it wrote to standard error)."""
+    env = {**os.environ, **Journal.stream(log)}
+    with open(log, "ab") as stderr:
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=stderr, env=env, timeout=120)
+    assert done.returncode == status, (done, log.read_text())
+    return done.stdout, log.read_text()
+
+
+@test
+def each_thing_that_the_doctor_finds_is_an_entry_with_what_to_do(folder):
+    with Journal() as journal:
+        machine = Machine(folder)
+        found = json.loads(machine.ctl("doctor", "--json", ok=False).stdout)["findings"]
+        doctor = machine.command(BUILD / "pfxctl", "doctor", "--quiet", "--pfxd-conf", machine.conf)
+        told, errors = run_by_a_timer(doctor, folder / "doctor.log", 1)
+        logged = journal.events()
+    wrong = [(f["check"], f["detail"], f["mend"]) for f in found if f["state"] == "mend"]
+    assert len(wrong) > 2, found
+    assert [(e["check"], e["detail"], e["mend"]) for e in logged if e.number == "3020"] == wrong
+    assert {(e.program, e.priority) for e in logged if e.number == "3020"} == {("pfxctl", 4)}
+    assert told == b"" and "to mend" in errors, "it is told in one place"
+
+
+@test
+def each_difference_that_a_timer_finds_in_the_audit_is_an_entry(folder):
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    service = Service(folder)
+    device = service.enrol(UPN, "P-256")
+    service.stop()
+    with contextlib.closing(service.database()) as db:
+        db.execute("DELETE FROM devices")
+    keeper = Keeper(service.dir, folder / "keeper.log")
+    with Journal() as journal:
+        told, errors = run_by_a_timer([BUILD / "pfxctl", "audit", "verify", "--local", "--pfxd-conf",
+                                       service.dir / "pfxd.conf"], folder / "verify.log", 1)
+        logged = journal.events()
+    keeper.stop()
+    assert any(e.number == "3010" and device.id in e["detail"] and e.program == "pfxctl" for e in logged), logged
+    assert told == b"" and "differences" in errors
 
 
 if __name__ == "__main__":
