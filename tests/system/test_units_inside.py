@@ -351,7 +351,7 @@ def the_keeper_serves_the_named_user_alone_and_root_is_no_exception(folder):
     service = Managed(folder, user="nobody", ready=None)
     frames = Frames(service.dir / "run/keeper-device.sock")
     assert frames.ask(verbs()["HEALTH"]) is None
-    assert "user 0 may not connect here" in service.said("keeper")
+    assert "turned away: uid 0" in service.said("keeper")
 
 
 PING = struct.pack(">IB", 1, verbs()["PING"])
