@@ -231,9 +231,10 @@ class Passed(Needles):
             self.add_binary(f"{name} of {what}", value)
 
     def pkcs12(self, what, file, other, thumbprint):
-        """A file as it is and as base64. other: one of the same form; what both hold tells nothing."""
+        """A file, as it is and as base64. other: of the same form; what both hold, wherever it lies, tells nothing."""
         self.add_file(what, file, other, thumbprint)
-        self.add_file(f"base64 of {what}", base64.b64encode(file), base64.b64encode(other), thumbprint)
+        common = b"".join([*base64_cores(other), *base64_cores(bytes.fromhex(thumbprint))])
+        self.add_file(f"base64 of {what}", base64.b64encode(file), common, thumbprint)
 
     def pfx(self, upn, key="P-256", options=()):
         """(file, password) of a new identity."""
