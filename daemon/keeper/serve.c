@@ -77,7 +77,7 @@ struct listener { /* of those that the keeper makes itself: without a socket, a 
 	int fd;
 	enum socket_kind kind;
 	size_t request_max;
-	uid_t peer; /* who may connect, beside root */
+	uid_t peer; /* who may connect */
 	unsigned count, max;
 	pthread_t thread;
 	bool runs;
@@ -128,7 +128,7 @@ static void log_refusal(uint8_t verb, struct view message, int rc)
 {
 	struct view request_id = view_text("");
 	bool no_right = rc == -FAULT_UNAUTHORIZED || rc == -FAULT_FORBIDDEN;
-	view_get_bytes(&message, REQUEST_ID_MAX, &request_id); /* every message but HEALTH's begins with it */
+	view_get_bytes(&message, REQUEST_ID_MAX, &request_id); /* every message that has fields begins with it */
 	const struct log_field fields[] = {
 		{ "verb", view_text(verb_name(verb)), LOG_PLAIN },
 		{ "code", view_text(no_right ? fault_code(rc) : ""), LOG_PLAIN },
@@ -233,8 +233,7 @@ static void *connection_main(void *arg)
 	while ((rc = serve_one(k, t)) == 0)
 		;
 	if (rc != -FAULT_CLOSED)
-		log_detail(EVENT_CONNECTION_DROPPED, "on the %s socket: %s",
-			   t->listener->name, fault_detail());
+		log_detail(EVENT_CONNECTION_DROPPED, "on the %s socket: %s", t->listener->name, fault_detail());
 	forget(t);
 	return NULL;
 }
@@ -336,8 +335,7 @@ static int start_listeners(struct server *s, int device_fd, int admin_fd, int lo
 	int rc = find_peer(config->device_front_user, &device.peer);
 	if (rc == 0)
 		rc = find_peer(config->admin_front_user, &admin.peer);
-	s->self = (struct listener){ .server = s, .name = "own", .kind = SOCKET_SELF, .max = SELF_MAX,
-				     .request_max = LOCAL_REQUEST_MAX };
+	if (rc == 0)
 		rc = start_listener(s, &s->device, &device);
 	if (rc == 0)
 		rc = start_listener(s, &s->admin, &admin);
@@ -350,7 +348,8 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, str
 	if (!s)
 		return fail(FAULT_UNAVAILABLE, "no memory to serve");
 	s->k = k;
-	s->self = (struct listener){ .server = s, .name = "own", .kind = SOCKET_SELF, .max = SELF_MAX, .request_max = LOCAL_REQUEST_MAX };
+	s->self = (struct listener){ .server = s, .name = "own", .kind = SOCKET_SELF, .max = SELF_MAX,
+				     .request_max = LOCAL_REQUEST_MAX };
 	s->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->end < 0)
 		return fail(FAULT_UNAVAILABLE, "no eventfd to serve: %s", strerror(errno));

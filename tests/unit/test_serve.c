@@ -164,6 +164,26 @@ TEST(nobody_else_may_ask_for_what_the_keeper_asks_itself)
 	end(&s);
 }
 
+/* ---- who may connect ---- */
+
+TEST(a_keeper_whose_configuration_lets_nobody_known_connect_does_not_serve)
+{
+	struct fixture *f = *state;
+	char *const keys[] = { f->keeper.config.device_front_user, f->keeper.config.admin_front_user };
+	for (size_t i = 0; i < 2; i++) {
+		struct serving s = { .f = f, .device = listen_as(f, "device"), .admin = listen_as(f, "admin") };
+		keys[1 - i][0] = '\0';
+		strcpy(keys[i], "nobody-is-called-so");
+		FD front = connect_to(f, "device");
+		assert_fault(serve_start(&f->keeper, s.device, s.admin, -1, &s.server), MALFORMED_REQUEST);
+		assert_non_null(strstr(fault_detail(), "there is no user nobody-is-called-so"));
+		/* Nothing was taken off the queue. */
+		FD next = accept(s.device, NULL, NULL);
+		assert_true(next >= 0);
+		end(&s);
+	}
+}
+
 /* ---- the queue ---- */
 
 TEST(a_request_that_its_front_gave_up_before_a_keeper_came_is_not_done)
@@ -246,6 +266,7 @@ int main(void)
 		serve_test(while_the_database_does_not_answer_the_keeper_has_none_and_is_not_asked_again),
 		serve_test(a_database_that_can_not_be_read_is_an_answer_too),
 		serve_test(nobody_else_may_ask_for_what_the_keeper_asks_itself),
+		serve_test(a_keeper_whose_configuration_lets_nobody_known_connect_does_not_serve),
 		serve_test(a_request_that_its_front_gave_up_before_a_keeper_came_is_not_done),
 		serve_test(who_connects_while_the_keeper_ends_waits_for_the_next_one_and_nothing_of_it_is_lost),
 		serve_test(a_request_that_was_sent_before_the_end_is_answered_and_then_the_connection_ends),
