@@ -319,8 +319,10 @@ static int said_error(const struct msg_error *error)
 {
 	bool allowed = fault_status(-error->fault) == 422 || error->fault == FAULT_MALFORMED_REQUEST ||
 		       error->fault == FAULT_UNAVAILABLE;
-	return fail(allowed ? (enum fault)error->fault : FAULT_INTERNAL, "%.*s", (int)error->detail.len,
-		    (const char *)error->detail.p);
+	/* Its sentence stays here: what is internal goes into the log, where one that was taken over could put a key. */
+	if (!allowed)
+		return fail(FAULT_INTERNAL, "an opener told an error that is not one of its own (%u)", error->fault);
+	return fail((enum fault)error->fault, "%.*s", (int)error->detail.len, (const char *)error->detail.p);
 }
 
 /* Waits for the answer to a request that was read. The connection is kept if there is one that can be understood. */

@@ -319,6 +319,20 @@ def an_opener_that_breaks_the_protocol_gets_nothing_stored(folder):
 
 
 @test
+def the_sentence_of_an_error_that_is_not_an_openers_reaches_neither_log_nor_client(folder):
+    service = Service(folder)
+    marker = "a key that was taken out of a PFX"
+    fake = FakeOpener(service, "pfx", None)
+    for fault in (2, 255):
+        fake.behave = says_and_closes(STARTED, error(fault, marker))
+        assert marker not in service.import_pfx(ANN, b"x", "x").expect(500, "internal").body.decode()
+    assert marker not in service.log()
+    # The control: a refusal that an opener may give is told in its words.
+    fake.behave = says_and_closes(STARTED, error(14, "what is wrong"))
+    assert "what is wrong" in service.import_pfx(ANN, b"x", "x").expect(422, "malformed_pkcs12").json["detail"]
+
+
+@test
 def an_opener_that_dies_before_it_has_read_is_tried_again_and_then_503(folder):
     service = Service(folder, config="[opener]\nwait_seconds = 3\n")
     for behave in (lambda connection, verb, fields: "close", says_and_closes(STARTED[:3]),
