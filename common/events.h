@@ -22,8 +22,8 @@
 	  "read again", "detail") \
 	E(NOT_RELOADED,       1005, ERROR,    "6f1544f2dc3f424e9da7165199d588ee", \
 	  "not read again, the old stays", "detail") \
-	E(TLS_EXPIRED,        1006, WARNING,  "b5d4ad018516494f90852147ec391065", \
-	  "the TLS certificate has expired", "detail") \
+	E(TLS_OUT_OF_DATE,    1006, WARNING,  "b5d4ad018516494f90852147ec391065", \
+	  "clients will refuse the TLS certificate", "detail") \
 	E(NOT_DRAINED,        1007, WARNING,  "49d63e3adf6d493991da41152feb891c", \
 	  "some requests did not end in time", "") \
 	E(STANDS_STILL,       1008, ERROR,    "2773619aedcf4c9faa805dbe3763a632", \

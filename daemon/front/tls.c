@@ -171,7 +171,7 @@ int tls_start(const char *certificate, const char *key, uint32_t handshake_secon
 	if (!tls.current)
 		return -FAULT_MALFORMED_REQUEST;
 	if (check_dates(tls.current) < 0)
-		log_detail(EVENT_TLS_EXPIRED, "%s: clients will refuse it", fault_detail());
+		log_detail(EVENT_TLS_OUT_OF_DATE, "%s", fault_detail());
 	int rc = gnutls_session_ticket_key_generate(&tls.ticket_key_secret);
 	return rc < 0 ? fail(FAULT_INTERNAL, "no key for session tickets: %s", gnutls_strerror(rc)) : 0;
 }

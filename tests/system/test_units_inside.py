@@ -217,6 +217,19 @@ def a_pair_that_does_not_match_has_expired_or_is_not_valid_yet_is_refused_with_a
 
 
 @test
+def a_front_that_begins_with_a_certificate_out_of_its_dates_serves_it_and_says_which_it_is(folder):
+    service = Managed(folder)
+    for name, start, why in (("expired", "-40d", "has expired"), ("early", "+3d", "is not valid before ")):
+        mark = len(service.said("front-device"))
+        pair = tls_pair(service, folder, name, start)
+        service.renew("front-device")
+        assert served(service, service.base) == pair
+        lines = [line for line in service.said("front-device")[mark:].splitlines() if " 1006 " in line]
+        sentence = f"1006 clients will refuse the TLS certificate: the certificate in tls/server.pem {why}"
+        assert len(lines) == 1 and sentence in lines[0], lines
+
+
+@test
 def a_reload_takes_limits_over_in_fronts_and_keeper(folder):
     service = Managed(folder, config="[keeper]\nhealth_seconds = 1\n")
     service.import_pfx(ANN, Identity(folder, ANN, **EC).pfx() + b"\0" * 4096, "secret").expect(422)
