@@ -3,6 +3,7 @@
 #define PFXD_FRAME_H
 
 #include "buf.h"
+#include "clock.h"
 
 enum { FRAME_HEADER_BYTES = 5 };
 
@@ -17,9 +18,6 @@ int frame_send(int fd, struct buf *b, int64_t deadline_ms);
  * of b) are set on success. Errors: CLOSED (also between frames, when the peer is done), TIMED_OUT, BAD_FRAME when
  * the frame announces more than max. */
 int frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_t *ret_verb, struct view *ret_fields);
-
-/* Milliseconds of the monotonic clock. */
-int64_t clock_ms(void);
 
 /* Connects to the stream socket at path, which is relative to the working directory if it does not begin with '/'.
  * Returns the descriptor, close-on-exec and non-blocking, or UNAVAILABLE with a sentence; never waits. */

@@ -1,7 +1,7 @@
 /* Speaks to systemd. Front and keeper. Tells states and numbers, never names of people. */
 #include "notify.h"
 
-#include "frame.h"
+#include "clock.h"
 #include "log.h"
 
 #include <inttypes.h>

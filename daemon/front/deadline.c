@@ -2,7 +2,7 @@
  * library's, which notices and closes it. */
 #include "deadline.h"
 
-#include "frame.h"
+#include "clock.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>

@@ -1,9 +1,9 @@
 /* Liveness, readiness, summary and metrics. Front, for administrators. Names parts and numbers, never people. */
 #include "health.h"
 
+#include "clock.h"
 #include "facts.h"
 #include "fault.h"
-#include "frame.h"
 #include "http.h"
 #include "keeper_client.h"
 #include "request.h"
@@ -75,22 +75,13 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(condition, &attributes);
-	pthread_condattr_destroy(&attributes);
-}
-
 struct health *health_start(const char *path)
 {
 	struct health *h = calloc(1, sizeof *h);
 	if (!h)
 		return NULL;
 	pthread_mutex_init(&h->lock, NULL);
-	init_condition(&h->end);
+	clock_condition_init(&h->end);
 	h->keeper = keeper_new(path);
 	if (h->keeper && pthread_create(&h->thread, NULL, run, h) == 0)
 		return h;

@@ -3,7 +3,6 @@
 #include "http.h"
 
 #include "fault.h"
-#include "frame.h"
 #include "log.h"
 #include "refusal.h"
 #include "request.h"

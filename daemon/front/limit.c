@@ -1,10 +1,11 @@
 /* Slows down who guesses tokens. Front. Decides by address alone; it knows nothing of tokens or people. */
 #include "limit.h"
 
-#include "frame.h"
+#include "clock.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>

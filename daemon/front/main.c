@@ -1,8 +1,8 @@
 /* pfxd-front: the HTTPS interface for devices, or the one for administrators with health. It holds no database and no
  * key but its own for TLS, and decides nothing about who may have what. */
+#include "clock.h"
 #include "config.h"
 #include "fault.h"
-#include "frame.h"
 #include "harden.h"
 #include "health.h"
 #include "http.h"

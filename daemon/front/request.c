@@ -1,9 +1,9 @@
 /* A request's life, and the names in its path. Front. */
 #include "request.h"
 
+#include "clock.h"
 #include "encode.h"
 #include "fault.h"
-#include "frame.h"
 
 #include <ctype.h>
 #include <stdlib.h>

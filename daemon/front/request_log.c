@@ -2,9 +2,9 @@
  * body, a query or a header. */
 #include "request_log.h"
 
+#include "clock.h"
 #include "encode.h"
 #include "fault.h"
-#include "frame.h"
 #include "http.h"
 #include "log.h"
 #include "request.h"

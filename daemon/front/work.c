@@ -3,7 +3,6 @@
 #include "work.h"
 
 #include "fault.h"
-#include "frame.h"
 #include "http.h"
 #include "keeper_client.h"
 #include "request.h"

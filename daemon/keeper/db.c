@@ -2,8 +2,8 @@
 #define SQL_TEXTS
 #include "db.h"
 
+#include "clock.h"
 #include "fault.h"
-#include "frame.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -81,15 +81,6 @@ static int run_text(struct connection *c, const char *sql)
 {
 	int code = sqlite3_exec(c->handle, sql, NULL, NULL, NULL);
 	return code == SQLITE_OK ? 0 : broken(c->handle, code, "run");
-}
-
-static void init_condition(pthread_cond_t *condition)
-{
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(condition, &monotonic);
-	pthread_condattr_destroy(&monotonic);
 }
 
 /* ---- connections ---- */
@@ -191,7 +182,7 @@ int db_open(const char *path, struct db **ret)
 		return fail(FAULT_UNAVAILABLE, "no memory for the database");
 	}
 	pthread_mutex_init(&db->lock, NULL);
-	init_condition(&db->turned);
+	clock_condition_init(&db->turned);
 	db->last = &db->first;
 	int rc = connection_open(db, true, &db->writer);
 	if (rc == 0)
@@ -325,7 +316,7 @@ int db_check(struct connection *c, unsigned seconds)
 	pthread_t thread;
 	struct watch w = { .handle = c->handle, .until_ms = clock_ms() + (int64_t)seconds * 1000 };
 	pthread_mutex_init(&w.lock, NULL);
-	init_condition(&w.turned);
+	clock_condition_init(&w.turned);
 	if (pthread_create(&thread, NULL, watch_main, &w) != 0)
 		return fail(FAULT_UNAVAILABLE, "no thread to watch the time");
 	int rc = ask(c, "PRAGMA quick_check(1)", said, sizeof said);

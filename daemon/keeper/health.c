@@ -2,8 +2,8 @@
 #include "health.h"
 
 #include "audit.h"
+#include "clock.h"
 #include "fault.h"
-#include "frame.h"
 #include "inspect.h"
 #include "log.h"
 #include "openers.h"
@@ -337,16 +337,12 @@ static void *health_main(void *arg)
 int health_start(struct keeper *k)
 {
 	struct health *h = calloc(1, sizeof *h);
-	pthread_condattr_t monotonic;
 	if (!h)
 		return fail(FAULT_UNAVAILABLE, "no memory for the health checks");
 	for (size_t i = 0; i < PART_COUNT; i++)
 		h->parts[i].state = HEALTH_UNKNOWN;
 	pthread_mutex_init(&h->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&h->turned, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_condition_init(&h->turned);
 	k->health = h;
 	if (pthread_create(&h->auditor, NULL, audit_main, k) != 0 ||
 	    pthread_create(&h->thread, NULL, health_main, k) != 0)

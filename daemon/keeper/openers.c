@@ -51,17 +51,13 @@ struct openers {
 static void pool_init(struct pool *p, const struct config *config, const char *name, uint8_t verb,
 		      const _Atomic uint32_t *max, struct counters *counters)
 {
-	pthread_condattr_t monotonic;
 	snprintf(p->path, sizeof p->path, "%s/%s.sock", config->runtime, name);
 	p->verb = verb;
 	p->max = max;
 	p->wait_seconds = &config->wait_seconds;
 	p->counters = counters;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->returned, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_condition_init(&p->returned);
 }
 
 int openers_new(const struct config *config, struct counters *counters, struct openers **ret)

@@ -354,11 +354,7 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, str
 	if (s->end < 0)
 		return fail(FAULT_UNAVAILABLE, "no eventfd to serve: %s", strerror(errno));
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->ended, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_condition_init(&s->ended);
 	*ret = s;
 	return start_listeners(s, device_fd, admin_fd, local_fd);
 }
