@@ -9,6 +9,7 @@
 #include "journal.h"
 #include "log.h"
 #include "notify.h"
+#include "signals.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -20,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 
 enum { SWEEP_MS = 1000, DRAIN_STEP_MS = 50, GREETING_GRACE_MS = 5000 };
 
@@ -73,18 +73,6 @@ static bool set_role(struct front *f, const char *role)
 	return false;
 }
 
-/* Before any thread is started: threads inherit what is blocked. */
-static int take_signals(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -112,9 +100,10 @@ static int open_socket(const char *name, int *ret)
 
 static int open_all(struct front *f)
 {
-	f->signals = take_signals();
 	raise_descriptor_limit();
-	int rc = open_socket(f->role == ROLE_ADMIN ? "admin" : "device", &f->main.socket);
+	int rc = f->signals = signals_take(0);
+	if (rc >= 0)
+		rc = open_socket(f->role == ROLE_ADMIN ? "admin" : "device", &f->main.socket);
 	if (rc == 0 && f->role == ROLE_ADMIN)
 		rc = open_socket("health", &f->health.socket);
 	const struct config *c = &f->config;
@@ -166,13 +155,10 @@ static void reload(struct front *f)
 /* Waits up to ms for a signal, and does what it asks for. */
 static void wait_for_signal(struct front *f, int ms)
 {
-	struct pollfd p = { .fd = f->signals, .events = POLLIN };
-	struct signalfd_siginfo signal;
-	if (poll(&p, 1, ms) <= 0 || read(f->signals, &signal, sizeof signal) != (ssize_t)sizeof signal)
-		return;
-	if (signal.ssi_signo == SIGHUP)
+	int number = signals_wait(f->signals, ms);
+	if (number == SIGHUP)
 		reload(f);
-	else
+	else if (number)
 		f->ending = true;
 }
 

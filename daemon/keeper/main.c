@@ -10,11 +10,10 @@
 #include "pulse.h"
 #include "seal.h"
 #include "serve.h"
+#include "signals.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -80,28 +79,6 @@ static int open_all(struct keeper *k)
 
 /* ---- serve ---- */
 
-/* Before any thread is started: threads inherit what is blocked. */
-static int take_signals(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* Waits up to ms for a signal, and returns its number, or 0. */
-static int wait_for_signal(int signals, int ms)
-{
-	struct pollfd p = { .fd = signals, .events = POLLIN };
-	struct signalfd_siginfo signal;
-	if (poll(&p, 1, ms) <= 0 || read(signals, &signal, sizeof signal) != (ssize_t)sizeof signal)
-		return 0;
-	return (int)signal.ssi_signo;
-}
-
 static void tell_status(struct keeper *k, struct notify *n, bool refused)
 {
 	char openers[NOTIFY_COUNT_MAX], identities[NOTIFY_COUNT_MAX];
@@ -139,7 +116,7 @@ static void serve(struct keeper *k, struct server *server, int signals)
 		}
 		tell_status(k, &notify, refused);
 		beat(&notify, &pulse);
-		number = wait_for_signal(signals, notify_wait_ms(&notify, STATUS_MS));
+		number = signals_wait(signals, notify_wait_ms(&notify, STATUS_MS));
 	}
 	notify_stopping("ending what was begun");
 }
@@ -162,7 +139,7 @@ int main(int argc, char **argv)
 	int end = config_start(&keeper.config, argc, argv, "keeps keyring and database, and decides");
 	if (end)
 		return end - 1;
-	int signals = take_signals();
+	int signals = signals_take(0);
 	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
 	int local_fd = inherited_socket("local"); /* -1 under the launcher, which has none */
 	if (device_fd < 0 || admin_fd < 0) {
@@ -170,7 +147,7 @@ int main(int argc, char **argv)
 			   "by its systemd units or by pfxd");
 		return EXIT_FAILURE;
 	}
-	if (open_all(&keeper) < 0)
+	if (signals < 0 || open_all(&keeper) < 0)
 		return give_up();
 	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
 		return give_up();

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "ready.h"
 #include "rooms.h"
+#include "signals.h"
 #include "sockets.h"
 #include "text.h"
 #include "version.h"
@@ -20,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 enum {
 	BASE_PORT_DEFAULT = 8443,
@@ -174,18 +174,6 @@ static int open_sockets(struct launcher *l)
 	return r->notify < 0 ? r->notify : 0;
 }
 
-static int take_signals(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static int open_all(struct launcher *l)
 {
 	int rc = find_programs(l);
@@ -197,8 +185,8 @@ static int open_all(struct launcher *l)
 		return rc;
 	if (!getcwd(l->dir, sizeof l->dir))
 		return fail(FAULT_INTERNAL, "can not tell the path of %s: %s", l->dev.dir, strerror(errno));
-	l->signals = take_signals();
-	return open_sockets(l);
+	rc = l->signals = signals_take(SIGCHLD);
+	return rc < 0 ? rc : open_sockets(l);
 }
 
 /* ---- stages ---- */
@@ -310,9 +298,8 @@ static void on_children(struct launcher *l)
 
 static void on_signal(struct launcher *l)
 {
-	struct signalfd_siginfo signal;
-	while (read(l->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) {
-		if (signal.ssi_signo == SIGCHLD)
+	for (int number; (number = signals_wait(l->signals, 0)) != 0;) {
+		if (number == SIGCHLD)
 			continue;
 		if (l->stage <= STAGE_SERVING)
 			end_with(l, EXIT_SUCCESS);
