@@ -162,8 +162,7 @@ WHERE sequence > $1 ORDER BY sequence LIMIT $2;
 
 -- What there is, for who looks after the service.
 -- inspect_counts
-SELECT (SELECT count(*) FROM users WHERE state = 1), (SELECT count(*) FROM identities),
-	(SELECT count(*) FROM devices WHERE state = 1),
+SELECT (SELECT count(*) FROM users WHERE state = 1), (SELECT count(*) FROM devices WHERE state = 1),
 	coalesce((SELECT at FROM audit ORDER BY sequence DESC LIMIT 1), 0);
 -- inspect_ends
 SELECT coalesce(sum(CASE WHEN ends <= $1 THEN 1 ELSE 0 END), 0),

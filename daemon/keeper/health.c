@@ -23,7 +23,6 @@
 enum {
 	FIRST_ROUND_SECONDS = 3,
 	AUDIT_SECONDS = 86400,
-	COUNT_MS = 60 * 1000,
 	STALE_SECONDS = 30, /* and three rounds: a result older than this is not told */
 	PROBE_MAX_BYTES = 1024,
 };
@@ -35,8 +34,6 @@ enum part { PART_KEYRING, PART_DATABASE, PART_AUDIT, PART_DISK, PART_PFX_OPENER,
 
 struct health {
 	pthread_t thread, auditor;
-	uint64_t changes_counted; /* identities were counted after so many changes */
-	int64_t counted_ms;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t turned;
 	bool stopping;
@@ -236,22 +233,6 @@ static void check_all(struct keeper *k)
 	set_part(h, PART_CSR_OPENER, openers_check(k->openers, SOCKET_CSR_OPENER));
 }
 
-/* For the status. To count is to read an index whole: it is done when something changed, and now and then because others
- * may write too. */
-static void count_identities(struct keeper *k)
-{
-	struct health *h = k->health;
-	uint64_t changes = atomic_load(&k->counters.imports) + atomic_load(&k->counters.deletions);
-	READER c = NULL;
-	STATEMENT s = NULL;
-	if (h->counted_ms > 0 && changes == h->changes_counted && clock_ms() - h->counted_ms < COUNT_MS)
-		return;
-	h->changes_counted = changes;
-	h->counted_ms = clock_ms();
-	if (db_read(k->db, &c) == 0 && statement_get(c, SQL_identities_count, &s) == 0 && statement_step(s) > 0)
-		atomic_store(&k->identities, (uint64_t)column_number(s, 0));
-}
-
 /* What was deleted stands in the database's log until that is emptied; tried until no reader holds it. */
 static void empty_log(struct keeper *k)
 {
@@ -326,9 +307,8 @@ static void *health_main(void *arg)
 	struct keeper *k = arg;
 	do {
 		check_all(k);
-		count_identities(k);
-		empty_log(k);
 		inspect_count(k);
+		empty_log(k);
 		turn(k->health, &k->health->rounds);
 	} while (!pause_between(k));
 	return NULL;

@@ -42,16 +42,35 @@ static int count_ends(struct connection *c, struct ends *ret)
 	return 0;
 }
 
+static int count_identities(struct connection *c, uint64_t *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_identities_count, &s);
+	if (rc == 0)
+		rc = statement_step(s);
+	if (rc <= 0)
+		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
+	*ret = (uint64_t)column_number(s, 0);
+	return 0;
+}
+
 void inspect_count(struct keeper *k)
 {
 	READER c = NULL;
+	uint64_t identities;
 	struct ends ends = { 0 };
 	int64_t now_ms = clock_ms();
-	if (k->ending_counted_ms && now_ms - k->ending_counted_ms < INSPECT_COUNT_SECONDS * 1000)
+	uint64_t changes = atomic_load(&k->counters.imports) + atomic_load(&k->counters.deletions);
+	bool due = !k->counted_ms || now_ms - k->counted_ms >= INSPECT_COUNT_SECONDS * 1000;
+	if (!due && changes == k->counted_changes)
 		return;
-	if (db_read(k->db, &c) < 0 || count_ends(c, &ends) < 0)
+	if (db_read(k->db, &c) < 0 || count_identities(c, &identities) < 0)
 		return;
-	k->ending_counted_ms = now_ms;
+	k->counted_changes = changes;
+	atomic_store(&k->identities, identities);
+	if (!due || count_ends(c, &ends) < 0)
+		return;
+	k->counted_ms = now_ms;
 	atomic_store(&k->ending_7, ends.in_7);
 	atomic_store(&k->ending_30, ends.in_30);
 	atomic_store(&k->ending_90, ends.in_90);
@@ -100,10 +119,11 @@ static int fill_counts(struct connection *c, struct msg_inspection *ret)
 	if (rc <= 0)
 		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
 	ret->users = (uint64_t)column_number(s, 0);
-	ret->identities = (uint64_t)column_number(s, 1);
-	ret->devices = (uint64_t)column_number(s, 2);
-	ret->last_record_at = column_number(s, 3);
-	rc = count_ends(c, &ends);
+	ret->devices = (uint64_t)column_number(s, 1);
+	ret->last_record_at = column_number(s, 2);
+	rc = count_identities(c, &ret->identities);
+	if (rc == 0)
+		rc = count_ends(c, &ends);
 	ret->ended = ends.ended;
 	ret->ending_7 = ends.in_7;
 	ret->ending_30 = ends.in_30;

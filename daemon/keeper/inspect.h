@@ -6,8 +6,9 @@
 
 enum { INSPECT_COUNT_SECONDS = 300, INSPECT_CHECK_SECONDS = 30 };
 
-/* Counts the device certificates that end soon, unless that was done INSPECT_COUNT_SECONDS ago: it looks at all of
- * them. What can not be counted now keeps its last number. On the thread of the health checks. */
+/* Counts the identities, for the status, and the device certificates that end soon, for /metrics. To count is to look
+ * at all of them: it is done every INSPECT_COUNT_SECONDS, and of identities, which is quick, when one came or went. What
+ * can not be counted now keeps its last number. On the thread of the health checks. */
 void inspect_count(struct keeper *k);
 
 /* Appends the ends as msg_health_metric. */

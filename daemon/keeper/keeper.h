@@ -33,12 +33,14 @@ struct keeper {
 	struct openers *openers;
 	struct health *health;
 	struct counters counters;
-	atomic_uint_fast64_t identities; /* as the health checks counted them last */
 	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
 	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
-	/* Device certificates that end within so many days, as inspect_count() counted them last. */
-	atomic_uint_fast64_t ending_7, ending_30, ending_90;
-	int64_t ending_counted_ms;     /* 0: not yet. Of the health checks' thread alone */
+	/* As inspect_count() counted them last; ending: device certificates that end within so many days. */
+	atomic_uint_fast64_t identities, ending_7, ending_30, ending_90;
+	/* Of the health checks' thread alone: when all of it was counted (0: not yet), and the identities after how many
+	 * changes. */
+	int64_t counted_ms;
+	uint64_t counted_changes;
 };
 
 #endif
