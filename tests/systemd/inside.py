@@ -195,6 +195,25 @@ def a_room_that_is_killed_is_back_and_nothing_is_lost():
 
 
 @step
+def a_front_without_its_tls_key_is_tried_once_a_second_until_the_key_is_there():
+    unit, key = FRONTS[0], service.dir / "server.key"
+    mark = Mark()
+    kept = key.rename(key.with_suffix(".kept"))
+    run("systemctl", "restart", unit, ok=False)
+
+    def failed():
+        return [e for e in mark.events("PFXD_EVENT=1002") if e["_SYSTEMD_UNIT"] == unit]
+    mark.wait("a third start that failed", lambda _: len(failed()) >= 3)
+    kept.rename(key)
+    mark.wait_started(unit)
+    pull_works()
+    at = [int(e["_SOURCE_REALTIME_TIMESTAMP"]) / 1e6 for e in failed()]
+    pauses = [round(after - before, 2) for before, after in zip(at, at[1:])]
+    say(f"{failed()[0]['MESSAGE']}; it was tried again after {pauses} s, and serves")
+    assert min(pauses) >= 1, pauses
+
+
+@step
 def a_room_that_is_frozen_is_ended_by_its_watchdog_and_started_again():
     for unit in ROOMS:
         drop_in(unit, "[Service]\nWatchdogSec=3\n")
