@@ -1,5 +1,5 @@
-/* Sends log records to systemd-journald, in its native protocol. Front and keeper. Values go as they are: the protocol
- * tells their length, so that none can forge a field. */
+/* Sends log records to systemd-journald, in its native protocol. Front, keeper, and pfxctl where a timer runs it. Values
+ * go as they are: the protocol tells their length, so that none can forge a field. */
 #define SD_JOURNAL_SUPPRESS_LOCATION /* it would be this file's, always */
 #include "journal.h"
 
