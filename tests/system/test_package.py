@@ -199,7 +199,10 @@ def the_package_has_every_program_unit_page_and_completion(folder):
             "share/bash-completion/completions/pfxctl", "share/bash-completion/completions/pfx-device",
             "share/doc/pfxd/copyright", "share/doc/pfxd/openapi.yaml", "share/doc/pfxd/container.md"} <= files, files
     units = {path.name for kind in ("service", "socket", "target", "timer") for path in UNITS.glob(f"*.{kind}")}
-    units |= {f"pfxd-.service.d/{path.name}" for path in (UNITS / "pfxd-.service.d").iterdir()}
+    drop_ins = list(UNITS.glob("*.d/*"))
+    # Of two that are called the same, systemd would read one.
+    assert len({path.name for path in drop_ins}) == len(drop_ins) > 1, drop_ins
+    units |= {str(path.relative_to(UNITS)) for path in drop_ins}
     place = "lib/systemd/system/"
     assert len(units) > 15 and units == {name.removeprefix(place) for name in files if name.startswith(place)}
     catalogs = {f"lib/systemd/catalog/{path.name}" for path in UNITS.glob("*.catalog")}

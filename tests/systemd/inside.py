@@ -88,6 +88,11 @@ def every_unit_gives_up_what_it_can():
         done = run("systemd-analyze", "security", "--offline=true", "--threshold=6", unit, ok=False)
         say(done.stdout.decode().strip().splitlines()[-1])
         assert done.returncode == 0, f"{unit.name} is above 0.6"
+    spare = [u[0] for u in our_units() if u[0].startswith("pfxd-opener-") and "@" in u[0]]
+    for unit in (*ROOMS, *spare):
+        names = {path.rsplit("/", 1)[1] for path in show(unit, "DropInPaths").split()}
+        assert names == {"confinement.conf"} | ({"opener.conf"} if unit in spare else set()), (unit, names)
+        say(f"{unit}: {', '.join(sorted(names))}")
 
 
 # What each room can do of all that the probe tries, and must be able to: everything else must be refused.
@@ -111,10 +116,12 @@ def probe(unit):
     text = re.sub(r"^(Type|WatchdogSec|Restart|RestartSec|Sockets|Requires|PartOf|CollectMode)=.*\n", "", text, flags=re.M)
     text = text.replace("[Service]\n", f"[Service]\nType=oneshot\nStandardOutput=journal\n"
                         f"BindReadOnlyPaths=/root/probe:{program}\n", 1)
-    name = "pfxd-" + unit.removeprefix("pfxd-").replace("@", "").replace(".service", "-probe.service")
+    # An opener's is an instance of a template, as the opener is.
+    name = re.sub(r"(@?)\.service", r"-probe\1.service", unit)
     text = text.replace("/run/credentials/pfxd-keeper.service", f"/run/credentials/{name}")
     pathlib.Path(f"/run/systemd/system/{name}").write_text(text)
     run("systemctl", "daemon-reload")
+    name = name.replace("@", "@1")
     mark = Mark()
     run("systemctl", "start", name, ok=False)
     lines = [e["MESSAGE"] for e in mark.events(f"_SYSTEMD_UNIT={name}")]
