@@ -135,4 +135,33 @@ static inline void put_plain_certificate(struct view der)
 	WRAP_BAG(mark, OID_CERT_BAG);
 }
 
+/* Key and certificate of key_ec(0), in plain bags. */
+static inline void put_identity(void)
+{
+	unsigned char *key = NULL, *certificate = NULL;
+	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_ec(0));
+	X509 *x = make_plain("Anna", key_ec(0));
+	int key_len = i2d_PKCS8_PRIV_KEY_INFO(info, &key), len = i2d_X509(x, &certificate);
+	put_plain_certificate(view_of(certificate, (size_t)len));
+	put_plain_key(view_of(key, (size_t)key_len));
+	OPENSSL_free(key);
+	OPENSSL_free(certificate);
+	PKCS8_PRIV_KEY_INFO_free(info);
+	X509_free(x);
+}
+
+/* Around what was written since each of the marks: the parameters of PBKDF2, the AlgorithmIdentifier of PBMAC1 (RFC 9579)
+ * with the function that the MAC is made by, DigestInfo, MacData. */
+static inline void finish_pbmac1(size_t kdf, size_t algorithm, size_t info, size_t all)
+{
+	der_wrap(&d, DER_SEQUENCE, kdf);
+	DER_PUT(&d, OID_PBKDF2);
+	der_wrap(&d, DER_SEQUENCE, kdf);
+	der_wrap(&d, DER_SEQUENCE, algorithm);
+	DER_PUT(&d, OID_PBMAC1);
+	der_wrap(&d, DER_SEQUENCE, algorithm);
+	der_wrap(&d, DER_SEQUENCE, info);
+	der_wrap(&d, DER_SEQUENCE, all);
+}
+
 #endif

@@ -154,14 +154,7 @@ static void put_pbmac1(struct view content, const char *password, int prf, int s
 	if (prf)
 		put_function(prf);
 	DER_PUT(&d, SALT, 2, 1, PBMAC1_ITERATIONS, 2, 1, (uint8_t)key_len);
-	der_wrap(&d, DER_SEQUENCE, kdf);
-	DER_PUT(&d, OID_PBKDF2);
-	der_wrap(&d, DER_SEQUENCE, kdf);
-	der_wrap(&d, DER_SEQUENCE, algorithm);
-	DER_PUT(&d, OID_PBMAC1);
-	der_wrap(&d, DER_SEQUENCE, algorithm);
-	der_wrap(&d, DER_SEQUENCE, info);
-	der_wrap(&d, DER_SEQUENCE, all);
+	finish_pbmac1(kdf, algorithm, info, all);
 }
 
 static void make_pbmac1(const char *password, int prf, int scheme, int key_len)

@@ -53,25 +53,10 @@ static void what_is_no_identity_is_passed_over_with_a_warning_that_names_it(void
 	ASN1_TIME_free(now);
 }
 
-/* Key and certificate of key_ec(0), in plain bags. */
-static void put_pair(void)
-{
-	unsigned char *key = NULL, *certificate = NULL;
-	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_ec(0));
-	X509 *x = make_plain("Anna", key_ec(0));
-	int key_len = i2d_PKCS8_PRIV_KEY_INFO(info, &key), len = i2d_X509(x, &certificate);
-	put_plain_certificate(view_of(certificate, (size_t)len));
-	put_plain_key(view_of(key, (size_t)key_len));
-	OPENSSL_free(key);
-	OPENSSL_free(certificate);
-	PKCS8_PRIV_KEY_INFO_free(info);
-	X509_free(x);
-}
-
 static void bags_and_certificates_of_unknown_types_are_passed_over_by_their_numbers(void **state)
 {
 	(void)state;
-	put_pair();
+	put_identity();
 	size_t mark = der_mark(&d);
 	DER_PUT(&d, 5, 0);
 	WRAP_BAG(mark, 6, 3, 0x2a, 3, 4);
@@ -352,12 +337,25 @@ static void warnings_about_dates_begin_and_end_at_their_second(void **state)
 
 /* ---- addresses ---- */
 
+/* That an identity with these names has this address and no other. Takes names over. */
+static void assert_only_address_of(GENERAL_NAMES *names, const char *address)
+{
+	struct msg_string one;
+	X509 *x = make_plain("Anna", key_ec(0));
+	assert_int_equal(X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0), 1);
+	assert_true(X509_sign(x, key_ec(0), EVP_sha256()) > 0);
+	GENERAL_NAMES_free(names);
+	OPENED o = open_with(x, NULL, 0);
+	assert_int_equal(o.rc, 0);
+	assert_int_equal(read_string(o.identity[0].emails, &one), 0);
+	assert_true(view_is(one.value, address));
+}
+
 static void addresses_that_are_no_text_are_left_out(void **state)
 {
 	(void)state;
 	static const char *const texts[] = { "a\0@example.org", "a\n@example.org", "good@example.org" };
 	static const size_t lengths[] = { 14, 14, 16 };
-	X509 *x = make_plain("Anna", key_ec(0));
 	GENERAL_NAMES *names = GENERAL_NAMES_new();
 	for (size_t i = 0; i < 3; i++) {
 		GENERAL_NAME *name = GENERAL_NAME_new();
@@ -366,20 +364,12 @@ static void addresses_that_are_no_text_are_left_out(void **state)
 		GENERAL_NAME_set0_value(name, GEN_EMAIL, address);
 		sk_GENERAL_NAME_push(names, name);
 	}
-	assert_int_equal(X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0), 1);
-	assert_true(X509_sign(x, key_ec(0), EVP_sha256()) > 0);
-	GENERAL_NAMES_free(names);
-	OPENED o = open_with(x, NULL, 0);
-	assert_int_equal(o.rc, 0);
-	struct msg_string one;
-	assert_int_equal(read_string(o.identity[0].emails, &one), 0);
-	assert_true(view_is(one.value, "good@example.org"));
+	assert_only_address_of(names, "good@example.org");
 }
 
 static void an_address_outside_of_ascii_is_read_from_smtp_utf8_mailbox(void **state)
 {
 	(void)state;
-	X509 *x = make_plain("Anna", key_ec(0));
 	GENERAL_NAMES *names = GENERAL_NAMES_new();
 	GENERAL_NAME *name = GENERAL_NAME_new();
 	ASN1_TYPE *address = ASN1_TYPE_new();
@@ -388,14 +378,7 @@ static void an_address_outside_of_ascii_is_read_from_smtp_utf8_mailbox(void **st
 	ASN1_TYPE_set(address, V_ASN1_UTF8STRING, text);
 	assert_int_equal(GENERAL_NAME_set0_othername(name, OBJ_txt2obj("1.3.6.1.5.5.7.8.9", 1), address), 1);
 	sk_GENERAL_NAME_push(names, name);
-	assert_int_equal(X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0), 1);
-	assert_true(X509_sign(x, key_ec(0), EVP_sha256()) > 0);
-	GENERAL_NAMES_free(names);
-	OPENED o = open_with(x, NULL, 0);
-	assert_int_equal(o.rc, 0);
-	struct msg_string one;
-	assert_int_equal(read_string(o.identity[0].emails, &one), 0);
-	assert_true(view_is(one.value, "änne@exämple.org"));
+	assert_only_address_of(names, "änne@exämple.org");
 }
 
 /* ---- chains ---- */

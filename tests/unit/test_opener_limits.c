@@ -9,21 +9,6 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
-/* Appends an identity of P-256 in plain bags to what is written. */
-static void put_identity(void)
-{
-	unsigned char *key = NULL, *certificate = NULL;
-	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_ec(0));
-	X509 *x = make_plain("Anna", key_ec(0));
-	int key_len = i2d_PKCS8_PRIV_KEY_INFO(info, &key), len = i2d_X509(x, &certificate);
-	put_plain_certificate(view_of(certificate, (size_t)len));
-	put_plain_key(view_of(key, (size_t)key_len));
-	OPENSSL_free(key);
-	OPENSSL_free(certificate);
-	PKCS8_PRIV_KEY_INFO_free(info);
-	X509_free(x);
-}
-
 static void put_crl_bag(void)
 {
 	size_t mark = der_mark(&d);
