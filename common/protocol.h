@@ -40,6 +40,8 @@ enum limits {
 	PKCS12_PASSWORD_CHARS = 43,
 	DISTINGUISHED_NAME_MAX_BYTES = 4 * KIB,
 	SERIAL_MAX_CHARS = 128,
+	KEY_IDENTIFIER_MAX_BYTES = 64, /* RFC 5280 4.2.1.2: 20, or what its CA likes */
+	FOUND_IDENTITIES_MAX = 100,    /* users who have the same certificate */
 	KEY_ALGORITHM_MAX_BYTES = 32,
 	EMAIL_MAX_BYTES = 320,
 	EMAILS_MAX = 32,               /* of one certificate */
@@ -95,6 +97,7 @@ enum socket_kind {
 	V(AUDIT,           30, SOCKET_ADMIN)   /* listing           -> audit */ \
 	V(VERIFY_AUDIT,    31, SOCKET_ADMIN)   /* admin             -> verification */ \
 	V(CA,              32, SOCKET_ADMIN)   /* admin             -> ca */ \
+	V(FIND_IDENTITY,   35, SOCKET_ADMIN)   /* recipient         -> found_identities */ \
 	V(HEALTH,          33, SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL) /* nothing -> health */ \
 	V(VERIFY,          40, SOCKET_LOCAL)   /* nothing           -> verification */ \
 	V(INSPECT,         41, SOCKET_LOCAL)   /* nothing           -> inspection */ \
@@ -118,6 +121,8 @@ const char *verb_name(uint8_t verb);
 
 enum usage { USAGE_ENCRYPTION = 1, USAGE_SIGNING = 2, USAGE_ALL = 3 };
 enum device_key_kind { DEVICE_KEY_RSA = 1, DEVICE_KEY_P256 = 2, DEVICE_KEY_P384 = 3 };
+/* What is known of a device and an identity of its user: told by its receipts, or by when it pulled last. */
+enum holding { HOLDS_NOT = 0, HOLDS_DELIVERED = 1, HOLDS_INSTALLED = 2, HOLDS_FAILED = 3 };
 enum health_state { HEALTH_OK = 0, HEALTH_FAILED = 1, HEALTH_UNKNOWN = 2 };
 enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOOKED_AT = 2 };
 
@@ -166,6 +171,10 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	ADMIN_FIELDS(F) F(text, user, UPN_MAX_BYTES) F(u32, limit, LIST_LIMIT_MAX) F(text, cursor, CURSOR_MAX_BYTES)
 #define FIELDS_token(F) /* expires_in 0: never */ \
 	ADMIN_FIELDS(F) F(text, name, NAME_MAX_BYTES) F(text, role, 16) F(u32, expires_in, TOKEN_SECONDS_MAX)
+#define FIELDS_recipient(F) /* of a mail, RFC 5652 6.2.1: issuer and serial number, or, where that is not empty, the \
+			     * subject key identifier */ \
+	ADMIN_FIELDS(F) F(text, issuer, DISTINGUISHED_NAME_MAX_BYTES) F(text, serial, SERIAL_MAX_CHARS) \
+	F(bytes, key_identifier, KEY_IDENTIFIER_MAX_BYTES)
 
 #define FIELDS_identities(F)   F(list, identities, LIST_MAX_BYTES) /* of identity_facts, newest first */
 #define FIELDS_identity_facts(F) /* usages and current_for: sets of enum usage; emails: of string */ \
@@ -174,6 +183,12 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(text, serial, SERIAL_MAX_CHARS) F(time, not_before, 0) F(time, not_after, 0) F(u8, usages, USAGE_ALL) \
 	F(u8, current_for, USAGE_ALL) F(text, key_algorithm, KEY_ALGORITHM_MAX_BYTES) \
 	F(list, emails, EMAILS_MAX_BYTES) F(time, imported_at, 0)
+#define FIELDS_found_identities(F) F(list, found, LIST_MAX_BYTES) /* of found_identity */
+#define FIELDS_found_identity(F) /* identity: one identity_facts; holders: of holder, every device of the user */ \
+	F(text, user, UPN_MAX_BYTES) F(list, identity, LIST_MAX_BYTES) F(list, holders, LIST_MAX_BYTES)
+#define FIELDS_holder(F) /* device: one device_facts; holds: enum holding; at: of the receipt, 0 without one */ \
+	F(list, device, LIST_MAX_BYTES) F(u8, holds, HOLDS_FAILED) F(time, at, 0) \
+	F(text, error, RECEIPT_ERROR_MAX_BYTES)
 #define FIELDS_string(F)       F(text, value, 4 * KIB)
 #define FIELDS_warning(F) /* thumbprint: SHA-1, or empty where it is about no certificate */ \
 	F(text, code, 64) F(text, detail, WARNING_MAX_BYTES) F(bytes, thumbprint, 20)
@@ -231,9 +246,9 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(bytes, certificate, CERTIFICATE_MAX_BYTES) F(secret, key_secret, KEY_MAX_BYTES) \
 	F(secret, modern_secret, PKCS12_MAX_BYTES) F(secret, legacy_secret, PKCS12_MAX_BYTES) \
 	F(text, subject, DISTINGUISHED_NAME_MAX_BYTES) F(text, issuer, DISTINGUISHED_NAME_MAX_BYTES) \
-	F(text, serial, SERIAL_MAX_CHARS) F(time, not_before, 0) F(time, not_after, 0) F(u8, usages, USAGE_ALL) \
-	F(text, key_algorithm, KEY_ALGORITHM_MAX_BYTES) F(list, emails, EMAILS_MAX_BYTES) \
-	F(bytes, chain, PFX_CHAIN_MAX)
+	F(text, serial, SERIAL_MAX_CHARS) F(bytes, key_identifier, KEY_IDENTIFIER_MAX_BYTES) F(time, not_before, 0) \
+	F(time, not_after, 0) F(u8, usages, USAGE_ALL) F(text, key_algorithm, KEY_ALGORITHM_MAX_BYTES) \
+	F(list, emails, EMAILS_MAX_BYTES) F(bytes, chain, PFX_CHAIN_MAX)
 #define FIELDS_opened_certificate(F) F(bytes, certificate, CERTIFICATE_MAX_BYTES)
 #define FIELDS_open_csr(F)     F(bytes, csr, CSR_MAX_BYTES) /* DER */
 #define FIELDS_opened_csr(F) /* kind: enum device_key_kind; RSA: modulus and exponent; EC: point, uncompressed */ \
@@ -242,6 +257,7 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 #define MESSAGES(M) \
 	M(nothing) M(error) M(enroll) M(enrolled) M(device) M(bundle) M(bundled) M(receipts) M(receipt) M(renew) \
 	M(admin) M(authorize) M(user) M(object) M(identity_ref) M(rename) M(import) M(enrolment) M(listing) M(token) \
+	M(recipient) M(found_identities) M(found_identity) M(holder) \
 	M(identities) M(identity_facts) M(string) M(warning) M(imported) M(enrolment_made) M(user_facts) M(users) \
 	M(device_facts) M(devices) M(token_made) M(token_facts) M(tokens) M(audit_facts) M(audit) M(verification) \
 	M(ca) M(health) M(health_part) M(health_metric) M(inspection) M(open_pfx) M(opened_pfx) M(opened_identity) \

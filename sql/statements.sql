@@ -58,11 +58,15 @@ SELECT key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, seale
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac
 FROM identities WHERE user_id = $1 AND sha256 = $2;
+-- identities_of_recipient
+SELECT id, user_id FROM identities WHERE issuer = $1 AND serial = $2 ORDER BY imported_at, id LIMIT $3;
+-- identities_of_key_identifier
+SELECT id, user_id FROM identities WHERE key_identifier = $1 ORDER BY imported_at, id LIMIT $2;
 -- identity_insert
 INSERT INTO identities (id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm,
 	emails, chain, imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern,
-	sealed_legacy)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22);
+	sealed_legacy, key_identifier)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
 -- identity_set_usages
 UPDATE identities SET usages = $2, mac = $3 WHERE id = $1;
 -- identity_delete
@@ -120,6 +124,9 @@ DELETE FROM device_certificates WHERE fingerprint = $1;
 INSERT INTO receipts (device_id, thumbprint, installed, error, at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (device_id, thumbprint)
 DO UPDATE SET installed = excluded.installed, error = excluded.error, at = excluded.at;
+
+-- receipt_get
+SELECT installed, error, at FROM receipts WHERE device_id = $1 AND thumbprint IN ($2, $3) ORDER BY at DESC LIMIT 1;
 
 -- enrolment_get
 SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac

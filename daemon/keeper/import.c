@@ -24,6 +24,7 @@ struct prepared {
 	char id[UUID_TEXT + 1];
 	uint8_t sha1[20], sha256[32], wrapped[SEAL_WRAPPED_BYTES];
 	struct buf *chain;
+	struct view key_identifier;
 	struct buf *key, *certificate, *modern, *legacy; /* sealed */
 	bool is_new;
 };
@@ -147,6 +148,7 @@ static int prepare(struct import *im, struct prepared *p, const struct msg_opene
 		.not_after = m->not_after, .usages = m->usages, .key_algorithm = m->key_algorithm, .emails = m->emails,
 		.chain = buf_view(p->chain), .imported_at = now_seconds(), .imported_by = im->who->token.id,
 	};
+	p->key_identifier = m->key_identifier;
 	return rc;
 }
 
@@ -249,6 +251,7 @@ static int insert(struct import *im, struct connection *c, struct prepared *p)
 	bind_blob(s, ++n, buf_view(p->certificate));
 	bind_blob(s, ++n, buf_view(p->modern));
 	bind_blob(s, ++n, buf_view(p->legacy));
+	bind_blob(s, ++n, p->key_identifier);
 	return statement_run(s);
 }
 

@@ -6,69 +6,12 @@
 #include "fault.h"
 #include "own.h"
 #include "text.h"
+#include "x509_text.h"
 
 #include <openssl/err.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-
-/* ---- names ---- */
-
-/* The length of the character at the front of v; *ret_clean is false for one that is not to be shown: a C1 control,
- * or a byte that is no UTF-8. */
-static size_t character(struct view v, bool *ret_clean)
-{
-	size_t len = v.p[0] < 0x80 ? 1 : v.p[0] < 0xe0 ? 2 : v.p[0] < 0xf0 ? 3 : 4;
-	*ret_clean = len <= v.len && text_is_clean(view_of(v.p, len));
-	bool control = v.len > 1 && v.p[0] == 0xc2 && v.p[1] >= 0x80 && v.p[1] < 0xa0;
-	return *ret_clean || control ? len : 1;
-}
-
-static void put_clean(struct buf *b, struct view v, size_t max)
-{
-	static const char more[] = "...";
-	size_t start = buf_len(b);
-	while (v.len > 0) {
-		bool clean;
-		size_t len = character(v, &clean);
-		if (buf_len(b) - start + len > max - (sizeof more - 1)) {
-			buf_put_text(b, more);
-			return;
-		}
-		buf_put(b, clean ? v.p : (const uint8_t *)"?", clean ? len : 1);
-		v.p += len;
-		v.len -= len;
-	}
-}
-
-int name_text(const X509_NAME *name, struct buf *ret)
-{
-	OWNED(BIO) bio = BIO_new(BIO_s_mem());
-	char *text = NULL;
-	const unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
-	if (!bio || X509_NAME_print_ex(bio, name, 0, flags) < 0) {
-		ERR_clear_error();
-		return fail(FAULT_MALFORMED_PKCS12, "RFC 5280 4.1.2.4: a name that can not be read");
-	}
-	long len = BIO_get_mem_data(bio, &text);
-	if (len > 0)
-		put_clean(ret, view_of(text, (size_t)len), DISTINGUISHED_NAME_MAX_BYTES);
-	return buf_ok(ret) ? 0 : fail(FAULT_TOO_EXPENSIVE, "no memory left for a name");
-}
-
-static int read_serial(const ASN1_INTEGER *serial, char *ret)
-{
-	struct view octets = asn1_view(serial);
-	bool negative = ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER;
-	if (octets.len == 0)
-		octets = view_of("", 1);
-	if (2 * octets.len + negative > SERIAL_MAX_CHARS)
-		return fail(FAULT_MALFORMED_PKCS12, "RFC 5280 4.1.2.2: a serial number of %zu octets", octets.len);
-	if (negative)
-		*ret++ = '-';
-	hex_encode(octets, ret);
-	return 0;
-}
 
 /* ---- dates ---- */
 
@@ -195,6 +138,21 @@ static int read_emails(const struct certificate *c, struct buf *list)
 	return rc;
 }
 
+/* Mail may name its recipient by it. One that can not be read, or is there twice, is none: it decides nothing. */
+static void read_key_identifier(const struct certificate *c, struct facts *ret)
+{
+	void *found;
+	ret->key_identifier_bytes = 0;
+	int rc = certificate_extension(c, NID_subject_key_identifier, "RFC 5280 4.2.1.2: the subject key identifier",
+				       &found);
+	OWNED(ASN1_OCTET_STRING) octets = found;
+	struct view id = asn1_view(octets);
+	if (rc == 0 && octets && id.len <= sizeof ret->key_identifier) {
+		memcpy(ret->key_identifier, id.p, id.len);
+		ret->key_identifier_bytes = id.len;
+	}
+}
+
 int facts_read(const struct found_certificate *c, struct facts *ret)
 {
 	*ret = (struct facts){ .subject = buf_new(DISTINGUISHED_NAME_MAX_BYTES),
@@ -207,7 +165,7 @@ int facts_read(const struct found_certificate *c, struct facts *ret)
 	if (rc == 0)
 		rc = name_text(body->issuer, ret->issuer);
 	if (rc == 0)
-		rc = read_serial(body->serial, ret->serial);
+		rc = serial_text(body->serial, ret->serial);
 	if (rc == 0)
 		rc = read_time(body->validity->notBefore, &ret->not_before);
 	if (rc == 0)
@@ -216,6 +174,7 @@ int facts_read(const struct found_certificate *c, struct facts *ret)
 		rc = read_usages(c, &ret->usages);
 	if (rc == 0)
 		rc = read_emails(c->parts, ret->emails);
+	read_key_identifier(c->parts, ret);
 	key_algorithm(&c->public, ret->key_algorithm);
 	return rc;
 }

@@ -12,6 +12,7 @@
 #include "pair.h"
 #include "test_faults.h"
 #include "text.h"
+#include "x509_text.h"
 
 #include <openssl/asn1t.h>
 #include <openssl/pkcs7.h>
@@ -233,8 +234,9 @@ static int put_files(struct answer *a, struct pair *pair, const struct facts *fa
 	const struct msg_opened_identity m = {
 		.certificate = der, .key_secret = key_secret, .modern_secret = buf_view(modern_secret),
 		.legacy_secret = buf_view(legacy_secret), .subject = buf_view(facts->subject),
-		.issuer = buf_view(facts->issuer), .serial = view_text(facts->serial), .not_before = facts->not_before,
-		.not_after = facts->not_after, .usages = facts->usages,
+		.issuer = buf_view(facts->issuer), .serial = view_text(facts->serial),
+		.key_identifier = view_of(facts->key_identifier, facts->key_identifier_bytes),
+		.not_before = facts->not_before, .not_after = facts->not_after, .usages = facts->usages,
 		.key_algorithm = view_text(facts->key_algorithm),
 		.emails = buf_view(facts->emails), .chain = view_of(chain, chain_count),
 	};

@@ -238,10 +238,10 @@ def u64(value):
 
 
 def identity(certificate=b"certificate", key=b"key", modern=b"modern", legacy=b"legacy", subject="CN=a", issuer="CN=b",
-             serial="01", usages=1, algorithm="RSA-2048", emails=b"", chain=b""):
+             serial="01", key_identifier=b"", usages=1, algorithm="RSA-2048", emails=b"", chain=b""):
     """msg_opened_identity. The keeper parses none of these bytes, so they may be anything."""
     return (field(certificate) + field(key) + field(modern) + field(legacy) + field(subject) + field(issuer) +
-            field(serial) + u64(1) + u64(2 ** 31) + u8(usages) + field(algorithm) + field(emails) + field(chain))
+            field(serial) + field(key_identifier) + u64(1) + u64(2 ** 31) + u8(usages) + field(algorithm) + field(emails) + field(chain))
 
 
 def opened(identities, chain=b"", warnings=b""):
@@ -280,6 +280,7 @@ PROTOCOL_BREAKS = {
     "a subject that is no text": opened(identity(subject=b"\xff")),
     "a subject with a line break": opened(identity(subject="CN=a\nlevel=info all is well")),
     "a serial that is too long": opened(identity(serial="0" * 129)),
+    "a key identifier that is too long": opened(identity(key_identifier=b"x" * 65)),
     "a key that is too long": opened(identity(key=b"x" * 32769)),
     "the verb of the other kind": frame(VERBS["OPEN_CSR"], field(identity())),
     "an administrators' verb": frame(VERBS["IMPORT"]),

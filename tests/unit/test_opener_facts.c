@@ -424,6 +424,46 @@ static void a_certificate_without_a_key_that_issues_nothing_is_no_chain(void **s
 	assert_true(is_told(&o, "no_private_key", "private key of a certificate"));
 }
 
+/* ---- the key identifier ---- */
+
+/* Of a certificate with these bytes as the value of its subject key identifier, once or twice. */
+static struct opened open_key_identifier(struct view value, int times)
+{
+	X509 *x = make_plain("Anna", key_ec(0));
+	ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+	assert_int_equal(ASN1_OCTET_STRING_set(octets, value.p, (int)value.len), 1);
+	for (int i = 0; i < times; i++) {
+		X509_EXTENSION *e = X509_EXTENSION_create_by_NID(NULL, NID_subject_key_identifier, 0, octets);
+		assert_int_equal(X509_add_ext(x, e, -1), 1);
+		X509_EXTENSION_free(e);
+	}
+	assert_true(X509_sign(x, key_ec(0), EVP_sha256()) > 0);
+	ASN1_OCTET_STRING_free(octets);
+	return open_with(x, NULL, 0);
+}
+
+static void a_key_identifier_is_told_and_one_that_is_none_refuses_nothing(void **state)
+{
+	(void)state;
+	uint8_t value[2 + KEY_IDENTIFIER_MAX_BYTES + 1] = { 4 };
+	for (uint8_t len = KEY_IDENTIFIER_MAX_BYTES - 1; len <= KEY_IDENTIFIER_MAX_BYTES + 1; len++) {
+		value[1] = len;
+		memset(value + 2, 7, len);
+		OPENED o = open_key_identifier(view_of(value, 2u + len), 1);
+		assert_int_equal(o.rc, 0);
+		bool fits = len <= KEY_IDENTIFIER_MAX_BYTES;
+		assert_true(view_equal(o.identity[0].key_identifier, view_of(value + 2, fits ? len : 0)));
+	}
+	value[1] = 3;
+	OPENED twice = open_key_identifier(view_of(value, 5), 2);
+	OPENED cut = open_key_identifier(view_of(value, 4), 1);
+	OPENED none = open_plain(NULL);
+	assert_int_equal(twice.rc | cut.rc | none.rc, 0);
+	assert_int_equal(twice.identity[0].key_identifier.len, 0);
+	assert_int_equal(cut.identity[0].key_identifier.len, 0);
+	assert_int_equal(none.identity[0].key_identifier.len, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, begin)
 
 int main(void)
@@ -444,6 +484,7 @@ int main(void)
 		TEST(warnings_about_dates_begin_and_end_at_their_second),
 		TEST(addresses_that_are_no_text_are_left_out),
 		TEST(an_address_outside_of_ascii_is_read_from_smtp_utf8_mailbox),
+		TEST(a_key_identifier_is_told_and_one_that_is_none_refuses_nothing),
 		TEST(a_chain_without_its_root_is_told_with_the_name_that_is_missing),
 		TEST(a_certificate_without_a_key_that_issues_nothing_is_no_chain),
 	};
