@@ -21,6 +21,7 @@ int delete_run(const struct cli *cli);
 int enroll_run(const struct cli *cli);
 int devices_run(const struct cli *cli);
 int revoke_run(const struct cli *cli);
+int which_run(const struct cli *cli);
 int users_run(const struct cli *cli);
 int user_run(const struct cli *cli);
 int rename_run(const struct cli *cli);

@@ -81,6 +81,11 @@ static const struct cli_command commands[] = {
 	{ "history", "UPN", 1, 1, 0, "list the certificates of a user, newest first",
 	  "  Lists every identity of the user, expired ones too. CURRENT FOR says what new mail uses it "
 	"for.\n", history_run },
+	{ "which", "MAIL", 1, 1, 0, "say which certificate opens an encrypted mail, and which device has it",
+	  "  Reads the recipients of MAIL, an .eml file or its attachment smime.p7m; - is standard input. For each\n"
+	  "  it says whose certificate it is, and for each device of that user whether it has it; or which issuer\n"
+	  "  and serial number was never imported. The mail is neither opened nor sent anywhere. Needs a token of\n"
+	  "  role admin or auditor. Exit status 0: at least one is here. 1: none.\n", which_run },
 	{ "delete", "UPN THUMBPRINT", 2, 2, CLI_BIT(OPT_YES), "delete one certificate and destroy its key",
 	  "  THUMBPRINT is the SHA-1 or SHA-256 of the certificate in hex, as history prints it. Mail that was\n"
 	  "  encrypted to it can be read no more from here; backups keep it until they are overwritten.\n"
@@ -206,6 +211,7 @@ static const struct cli_program program = {
 		"    pfxctl import --list everyone.csv --json > result.json\n"
 		"    pfxctl enroll anna@example.org --name \"Anna's phone\" --platform ios --token-out anna.token\n"
 		"    pfxctl history anna@example.org --json | jq -r '.certificates[].thumbprint'\n"
+		"    pfxctl which unreadable.eml\n"
 		"    pfxctl audit verify || echo \"look at this\"\n"
 		"\nSEE ALSO\n"
 		"  pfx-device --help, pfxd --help, docs/openapi.yaml\n",

@@ -2,6 +2,7 @@
  * is only ever in a struct buf. */
 #include "admin.h"
 
+#include "encode.h"
 #include "facts.h"
 #include "fault.h"
 #include "keeper_client.h"
@@ -72,6 +73,41 @@ int admin_delete_identity(struct request *r, struct keeper *k)
 	if (rc == 0)
 		rc = keeper_delete_identity(k, &m, &nothing);
 	return rc == 0 ? reply_nothing(r, 204) : rc;
+}
+
+/* The recipient of a mail, as RFC 5652 6.2.1 names one. */
+static int recipient_of(const struct request *r, struct msg_recipient *ret, uint8_t key[static KEY_IDENTIFIER_MAX_BYTES])
+{
+	const char *issuer = uri_query(&r->uri, "issuer"), *serial = uri_query(&r->uri, "serialNumber");
+	const char *identifier = uri_query(&r->uri, "subjectKeyIdentifier");
+	if (!identifier == !(issuer && serial) || !issuer != !serial)
+		return fail(FAULT_MALFORMED_REQUEST,
+			    "give issuer and serialNumber, or subjectKeyIdentifier: one of both and not more");
+	if (!identifier) {
+		ret->issuer = view_text(issuer);
+		ret->serial = view_text(serial);
+		return 0;
+	}
+	size_t len = strlen(identifier) / 2;
+	if (len == 0 || len > KEY_IDENTIFIER_MAX_BYTES || !hex_decode(view_text(identifier), key, len))
+		return fail(FAULT_MALFORMED_REQUEST, "subjectKeyIdentifier is 1 to %d bytes in hexadecimal digits",
+			    KEY_IDENTIFIER_MAX_BYTES);
+	ret->key_identifier = view_of(key, len);
+	return 0;
+}
+
+int admin_find_identity(struct request *r, struct keeper *k)
+{
+	struct msg_recipient m = { ADMIN(r) };
+	struct msg_found_identities answer;
+	uint8_t key[KEY_IDENTIFIER_MAX_BYTES];
+	json_t *certificates;
+	int rc = recipient_of(r, &m, key);
+	if (rc == 0)
+		rc = keeper_find_identity(k, &m, &answer);
+	if (rc == 0)
+		rc = facts_list(answer.found, facts_found_identity, &certificates);
+	return rc == 0 ? reply_json(r, 200, json_pack("{s:o}", "certificates", certificates)) : rc;
 }
 
 /* ---- enrolments ---- */

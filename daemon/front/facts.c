@@ -175,3 +175,38 @@ int facts_audit(struct view *v, json_t **ret)
 			 "requestId", json_text_or_null(m.request_id));
 	return 0;
 }
+
+static int facts_holder(struct view *v, json_t **ret)
+{
+	static const char *const words[] = { [HOLDS_NOT] = "no", [HOLDS_DELIVERED] = "delivered",
+					     [HOLDS_INSTALLED] = "installed", [HOLDS_FAILED] = "failed" };
+	struct msg_holder m;
+	json_t *device = NULL;
+	int rc = get_holder(v, &m);
+	if (rc == 0)
+		rc = facts_device(&m.device, &device);
+	if (rc != 0)
+		return rc;
+	*ret = json_pack("{s:o, s:s, s:o}", "device", device, "holds", words[m.holds],
+			 "receiptAt", json_time_or_null(m.at));
+	if (m.holds == HOLDS_FAILED)
+		json_object_set_new(*ret, "error", json_text(m.error));
+	return 0;
+}
+
+int facts_found_identity(struct view *v, json_t **ret)
+{
+	struct msg_found_identity m;
+	json_t *certificate = NULL, *devices = NULL;
+	int rc = get_found_identity(v, &m);
+	if (rc == 0)
+		rc = facts_identity(&m.identity, &certificate);
+	if (rc == 0)
+		rc = facts_list(m.holders, facts_holder, &devices);
+	if (rc != 0) {
+		json_decref(certificate);
+		return rc;
+	}
+	*ret = json_pack("{s:o, s:o, s:o}", "user", json_text(m.user), "certificate", certificate, "devices", devices);
+	return 0;
+}

@@ -8,7 +8,8 @@
 
 /* Takes one record off the front of v. BAD_FRAME when it can not be read; *ret may be NULL without memory. */
 typedef int facts_reader(struct view *v, json_t **ret);
-facts_reader facts_identity, facts_warning, facts_user, facts_device, facts_token, facts_audit, facts_string;
+facts_reader facts_identity, facts_warning, facts_user, facts_device, facts_token, facts_audit, facts_string,
+	facts_found_identity;
 
 /* An array of all records in list. BAD_FRAME or INTERNAL. */
 int facts_list(struct view list, facts_reader *read, json_t **ret);

@@ -30,6 +30,8 @@ static const struct route routes[] = {
 	{ ROLE_ADMIN, "DELETE", "/v1/users/{upn}", VERB_RETIRE_USER, 0, "", 0, admin_retire_user },
 	{ ROLE_ADMIN, "GET", "/v1/devices", VERB_DEVICES, 0, "user limit cursor", 0, admin_devices },
 	{ ROLE_ADMIN, "DELETE", "/v1/devices/{id}", VERB_REVOKE_DEVICE, 0, "", 0, admin_revoke_device },
+	{ ROLE_ADMIN, "GET", "/v1/certificates", VERB_FIND_IDENTITY, 0, "issuer serialNumber subjectKeyIdentifier", 0,
+	  admin_find_identity },
 	{ ROLE_ADMIN, "POST", "/v1/tokens", VERB_ADD_TOKEN, SMALL, "", 0, admin_add_token },
 	{ ROLE_ADMIN, "GET", "/v1/tokens", VERB_TOKENS, 0, "", 0, admin_tokens },
 	{ ROLE_ADMIN, "DELETE", "/v1/tokens/{id}", VERB_DELETE_TOKEN, 0, "", 0, admin_delete_token },

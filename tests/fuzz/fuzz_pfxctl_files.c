@@ -1,8 +1,10 @@
 /* What pfxctl reads: the listing of a bulk import, its configuration, a token, a password, and the server's answers
- * that it prints. The input is a line that says which (list, conf, token, password, show), and the bytes. */
+ * that it prints, and a mail from anywhere. The input is a line that says which (list, conf, token, password, mail,
+ * show), and the bytes. */
 #include "fuzz.h"
 
 #include "../../clients/pfxctl/import.h"
+#include "../../clients/pfxctl/mail.h"
 #include "../../clients/pfxctl/settings.h"
 #include "../../clients/pfxctl/show.h"
 #include "../../clients/shared/json_text.h"
@@ -59,6 +61,20 @@ static int try_password(const char *path)
 	return rc;
 }
 
+/* Each recipient is named by one of both, in clean text. */
+static int try_mail(const char *path)
+{
+	RECIPIENTS recipients = { .count = 0 };
+	int rc = mail_read_recipients(path, &recipients);
+	MUST(recipients.count <= MAIL_RECIPIENTS_MAX);
+	for (size_t i = 0; rc == EXIT_DONE && i < recipients.count; i++) {
+		const struct recipient *r = &recipients.at[i];
+		MUST(!r->key_identifier[0] == (r->serial[0] != 0));
+		MUST(text_is_clean(view_text(r->issuer)) && text_is_clean(view_text(r->serial)));
+	}
+	return rc;
+}
+
 /* An answer, printed in every way; a list where it has one of that name. */
 static int try_show(struct view bytes)
 {
@@ -99,6 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_told(try_token(fuzz_file(bytes)));
 	else if (view_is(what, "password"))
 		check_told(try_password(fuzz_file(bytes)));
+	else if (view_is(what, "mail"))
+		check_told(try_mail(fuzz_file(bytes)));
 	else
 		check_told(try_show(bytes));
 	return 0;

@@ -2,6 +2,7 @@
 """docs/openapi.yaml says what the service does: every route, every error code, and the fields of real answers."""
 
 import re
+import urllib.parse
 
 from harness import *
 
@@ -258,6 +259,11 @@ def the_answers_to_an_administrator_have_the_fields_of_the_document(folder):
     check_answer(spec, "POST", "/v1/tokens", token)
     check_answer(spec, "GET", "/v1/users", service.admin("GET", "/v1/users", token=token.json["token"]).expect(403))
     check_answer(spec, "GET", "/v1/tokens", service.admin("GET", "/v1/tokens").expect(200))
+    facts = imported.json["certificates"][0]
+    find = "/v1/certificates?" + urllib.parse.urlencode({"issuer": facts["issuer"], "serialNumber": facts["serialNumber"]})
+    found = check_answer(spec, "GET", "/v1/certificates", service.admin("GET", find).expect(200)).json
+    assert len(found["certificates"][0]["devices"]) == 2, found
+    check_answer(spec, "GET", "/v1/certificates", service.admin("GET", "/v1/certificates").expect(400))
     mine = next(t["id"] for t in service.admin("GET", "/v1/tokens").json["tokens"] if t["role"] == "admin")
     check_answer(spec, "DELETE", "/v1/tokens/{id}", service.admin("DELETE", f"/v1/tokens/{mine}").expect(409))
     for page in ("/v1/devices", "/v1/audit"):
