@@ -27,7 +27,7 @@ int file_set_add(struct file_set *set, const char *path, mode_t mode, gid_t grou
 		return trouble(EXIT_LOCAL, "%s is there already, and is not replaced: move it away, or name another",
 			       path);
 	struct file_new *file = &set->files[set->count];
-	int rc = file_begin(path, mode, file);
+	int rc = file_begin_unnamed(path, mode, file);
 	set->count++; /* also one that was only begun is to be removed */
 	if (rc == EXIT_DONE && group != (gid_t)-1 && fchown(file->fd, (uid_t)-1, group) < 0)
 		rc = trouble(EXIT_LOCAL, "can not give %s to its group: %s", path, strerror(errno));

@@ -17,7 +17,7 @@ struct file_set {
 
 /* From here to file_set_done() no signal but SIGKILL comes between. What was not begun may be done. */
 void file_set_begin(struct file_set *set);
-/* Writes bytes to a temporary file beside path. group: (gid_t)-1 leaves it as it is. EXIT_LOCAL, also where there is a
+/* Writes bytes to a file that is not at path yet. group: (gid_t)-1 leaves it as it is. EXIT_LOCAL, also where there is a
  * file at path already. */
 int file_set_add(struct file_set *set, const char *path, mode_t mode, gid_t group, struct view bytes);
 /* The same for a secret on a line of its own, which is its owner's alone. */

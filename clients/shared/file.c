@@ -171,7 +171,24 @@ int file_rename(const char *from, const char *to)
 	return sync_folder_of(to);
 }
 
-int file_begin(const char *path, mode_t mode, struct file_new *ret)
+#define OPEN_FILES "/proc/self/fd" /* by which a file without a name gets one: open(2), O_TMPFILE */
+
+/* -1 where the file system has no such files, as on a stick. */
+static int open_unnamed(const char *path)
+{
+	char folder[PATH_BYTES];
+	path_folder(folder, path);
+	return file_exists(OPEN_FILES) ? open(folder[0] ? folder : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
+}
+
+static int give_name(int fd, const char *path)
+{
+	char open_file[sizeof OPEN_FILES + 16];
+	snprintf(open_file, sizeof open_file, OPEN_FILES "/%d", fd);
+	return linkat(AT_FDCWD, open_file, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+static int begin(const char *path, bool unnamed, mode_t mode, struct file_new *ret)
 {
 	struct stat st;
 	*ret = (struct file_new){ .fd = -1 };
@@ -180,10 +197,24 @@ int file_begin(const char *path, mode_t mode, struct file_new *ret)
 		return trouble(EXIT_LOCAL, "the path %s is too long", path);
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return trouble(EXIT_LOCAL, "can not write %s: it is a folder", path);
-	ret->fd = mkostemp(ret->temporary, O_CLOEXEC); /* at 0600, which a stick's file system would not let it set */
+	ret->fd = unnamed ? open_unnamed(path) : -1;
+	if (ret->fd >= 0)
+		ret->temporary[0] = '\0';
+	else
+		ret->fd = mkostemp(ret->temporary, O_CLOEXEC); /* at 0600: a stick's file system lets nobody set it */
 	if (ret->fd < 0 || (mode != 0600 && fchmod(ret->fd, mode) < 0))
 		return trouble(EXIT_LOCAL, "can not write %s: %s", path, strerror(errno));
 	return EXIT_DONE;
+}
+
+int file_begin(const char *path, mode_t mode, struct file_new *ret)
+{
+	return begin(path, false, mode, ret);
+}
+
+int file_begin_unnamed(const char *path, mode_t mode, struct file_new *ret)
+{
+	return begin(path, true, mode, ret);
 }
 
 /* Closes it, and forgets the temporary file. */
@@ -210,9 +241,16 @@ static int rename_new(const char *from, const char *to)
 	return unlink(from);
 }
 
+static int place(const struct file_new *file, bool replace)
+{
+	if (!file->temporary[0])
+		return give_name(file->fd, file->path);
+	return replace ? rename(file->temporary, file->path) : rename_new(file->temporary, file->path);
+}
+
 int file_place(struct file_new *file, bool replace)
 {
-	if ((replace ? rename(file->temporary, file->path) : rename_new(file->temporary, file->path)) < 0)
+	if (place(file, replace) < 0)
 		return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(errno));
 	file_let_go(file);
 	return sync_folder_of(file->path);
@@ -234,7 +272,8 @@ void file_abandon(struct file_new *file)
 {
 	if (file->fd < 0)
 		return;
-	unlink(file->temporary);
+	if (file->temporary[0])
+		unlink(file->temporary);
 	file_let_go(file);
 }
 

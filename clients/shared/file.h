@@ -26,11 +26,14 @@ bool file_is_open_to_others(const char *path);
  * file that keeps it is there. */
 struct file_new {
 	int fd; /* -1: none */
-	char path[PATH_BYTES], temporary[PATH_BYTES];
+	char path[PATH_BYTES], temporary[PATH_BYTES]; /* temporary: "" while it has no name */
 };
 
 /* mode is exact. EXIT_LOCAL where path is a folder, or its folder can not be written. */
 int file_begin(const char *path, mode_t mode, struct file_new *ret);
+/* The same for a file that replaces none. Where the file system can do that it has no name until it is placed: who is
+ * killed meanwhile leaves nothing behind. */
+int file_begin_unnamed(const char *path, mode_t mode, struct file_new *ret);
 /* Writes bytes and syncs them. */
 int file_fill(struct file_new *file, struct view bytes);
 /* Puts what was filled in its place. Where replace is false, a file that is there stays, and this one is still to be

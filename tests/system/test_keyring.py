@@ -512,14 +512,14 @@ def where_there_is_a_tpm_it_seals_to_it_and_to_no_pcr(folder):
 
 # ---- cut short ----
 
-STEPS = ("mkdir", "chmod", "fchmod", "fchown", "write", "fsync", "renameat2", "unlink")
+STEPS = ("mkdir", "chmod", "fchmod", "fchown", "write", "fsync", "linkat", "renameat2", "unlink")
 
 
 def count_steps(trace):
     """How often each call that changes a file stands in a trace; of openat those that make one."""
     counts = {name: len(re.findall(rf"^{name}\(", trace, re.M)) for name in STEPS}
     opened = re.findall(r"^openat\((.*)$", trace, re.M)
-    made = [n for n, call in enumerate(opened, 1) if "O_CREAT" in call]
+    made = [n for n, call in enumerate(opened, 1) if "O_CREAT" in call or "O_TMPFILE" in call]
     return [(name, n) for name in STEPS for n in range(1, counts[name] + 1)] + [("openat", n) for n in made]
 
 
@@ -558,22 +558,35 @@ def all_steps(folder):
                            attempt.machine.conf)
     attempt.check_whole()
     steps = count_steps(trace.read_text())
-    assert {name for name, _ in steps} >= {"write", "fsync", "renameat2", "openat"} and len(steps) > 25, steps
+    assert {name for name, _ in steps} >= {"write", "fsync", "openat"} and len(steps) > 25, steps
     return steps
+
+
+def temporary_files(machine):
+    return [path for path in machine.files() if re.search(r"\.\w{6}$", path)]
+
+
+def need_files_without_a_name(folder):
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
+    except OSError as error:
+        raise Skip(f"the file system of {folder} has no files without a name: {error}") from error
 
 
 @test
 def an_init_that_was_killed_at_any_step_has_made_no_keyring_or_a_whole_one(folder):
+    need_files_without_a_name(folder)
     tried = set()
     for name, n in all_steps(folder):
         attempt = Attempt(folder, f"{name}-{n}")
         machine = attempt.machine
         done = cut_at(machine, attempt, name, n, "signal=KILL")
         assert done.returncode in (137, -9), (name, n, done)
+        assert not temporary_files(machine), (name, n, "left behind")
         if machine.credential.exists():
             attempt.check_whole()
             continue
-        placed = frozenset(p.name for p in machine.dir.rglob("*") if not re.search(r"\.\w{6}$", p.name))
+        placed = frozenset(p.name for p in machine.dir.rglob("*"))
         if placed in tried:
             continue
         tried.add(placed)
@@ -608,14 +621,63 @@ def an_init_that_fails_at_any_step_takes_back_what_it_had_begun(folder):
 
 
 @test
+def where_files_need_a_name_init_makes_the_same_and_cleans_up(folder):
+    """As on a stick: no file system of a machine has to know O_TMPFILE or RENAME_NOREPLACE."""
+    if not shutil.which("strace"):
+        raise Skip("there is no strace")
+    for name, faults in (("done", []), ("failed", ["-e", "inject=fsync:error=EIO:when=3"])):
+        attempt = Attempt(folder, name)
+        before = attempt.machine.files()
+        # /proc is where a file without a name would get its name; without it there is none.
+        hide = "mount -t tmpfs none /proc || exit 125\n"
+        done = attempt.machine.inside("strace", "-o", "/dev/null", "-e", "trace=fsync,renameat2", "-e",
+                                      "inject=renameat2:error=EINVAL", *faults, BUILD / "pfxctl", *attempt.arguments,
+                                      "--pfxd-conf", attempt.machine.conf, ok=False, before=hide)
+        assert done.returncode == (4 if faults else 0), done
+        if faults:
+            assert attempt.machine.files() == before
+        else:
+            attempt.check_whole()
+            assert not temporary_files(attempt.machine)
+
+
+@test
+def on_a_disk_that_fills_up_all_is_made_or_nothing(folder):
+    machine = Machine(folder)
+    made = Made(machine)
+    results = set()
+    for command in (["init", "--export", "export", "--passphrase-out", "passphrase", "--token-out", "token"],
+                    ["export", "copy", "--passphrase-out", "passphrase"]):
+        for pages in range(3, 16):
+            script = f"""
+            mount -t tmpfs -o size={pages * 4}k tmpfs {machine.dir}/run && cd {machine.dir}/run && mkdir tls || exit 125
+            cp ../pfxd.conf . || exit 125
+            [ {command[0]} = init ] || cp ../keyring.cred . || exit 125
+            find . -type f | sort > ../before
+            {BUILD}/pfxctl keyring {' '.join(command)} --pfxd-conf pfxd.conf > ../said 2>&1
+            echo $? > ../status
+            find . -type f | sort > ../after
+            """
+            machine.inside("sh", "-c", script)
+            status, said, before, after = ((machine.dir / n).read_text() for n in ("status", "said", "before", "after"))
+            results.add((command[0], status))
+            if status == "0\n":
+                assert len(after.split()) == len(before.split()) + (7 if command[0] == "init" else 2), (pages, after)
+            else:
+                assert status == "4\n" and "No space left" in said and after == before, (command, pages, said, after)
+    assert results == {(c, s) for c in ("init", "export") for s in ("0\n", "4\n")}, results
+    assert made.secrets()
+
+
+@test
 def an_init_that_is_told_to_end_while_it_writes_finishes_first(folder):
-    steps = [step for step in all_steps(folder) if step[0] == "renameat2"]
+    steps = [step for step in all_steps(folder) if step[0] in ("linkat", "renameat2")]
     assert len(steps) == 7, steps
     for name, n in steps:
         attempt = Attempt(folder, f"{name}-{n}")
         cut_at(attempt.machine, attempt, name, n, "signal=TERM")
         attempt.check_whole()
-        assert not [path for path in attempt.machine.files() if re.search(r"\.\w{6}$", path)], "temporary files"
+        assert not temporary_files(attempt.machine)
         shutil.rmtree(attempt.machine.dir)
 
 
