@@ -18,9 +18,11 @@
 #include "wipe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +34,7 @@ enum { HOST_NAME_CHARS = 64, NAMES_MAX_BYTES = 4096, TLS_FILE_MAX_BYTES = 16384 
 struct making {
 	const struct cli *cli;
 	const char *with_key;
+	int lock; /* on the folder of the keyring */
 	struct server server;
 	struct file_set files;
 	struct buf *keyring_secret, *sealed, *token_secret, *passphrase_secret, *export;
@@ -46,9 +49,25 @@ static void making_done(struct making *m)
 	buf_free(m->token_secret);
 	buf_free(m->passphrase_secret);
 	buf_free(m->export);
+	if (m->lock >= 0)
+		close(m->lock);
 	wipe_traces();
 }
 #define MAKING __attribute__((cleanup(making_done))) struct making
+
+/* One that fails takes back what it has placed, and another must not have built on that. Ends with the process. */
+static int lock_folder(struct making *m)
+{
+	char folder[PATH_BYTES];
+	path_folder(folder, m->server.credential);
+	m->lock = open(folder[0] ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->lock < 0)
+		return trouble(EXIT_LOCAL, "can not open the folder of %s: %s", m->server.credential, strerror(errno));
+	if (flock(m->lock, LOCK_EX | LOCK_NB) < 0)
+		return trouble(EXIT_LOCAL, "another pfxctl keyring is at work on %s: wait for its end",
+			       m->server.credential);
+	return EXIT_DONE;
+}
 
 /* ---- what is there ---- */
 
@@ -96,6 +115,8 @@ static int making_begin(const struct cli *cli, struct making *ret)
 		rc = server_find(cli, &ret->server);
 	if (rc == EXIT_DONE)
 		rc = take_key(ret);
+	if (rc == EXIT_DONE)
+		rc = lock_folder(ret);
 	return rc ? rc : check_unmade(&ret->server);
 }
 
@@ -265,7 +286,7 @@ static void tell_init(const struct making *m)
 
 int keyring_init_run(const struct cli *cli)
 {
-	MAKING m = { .cli = NULL };
+	MAKING m = { .lock = -1 };
 	harden_memory();
 	int rc = making_begin(cli, &m);
 	if (rc == EXIT_DONE)
@@ -337,7 +358,7 @@ static int open_import(struct making *m)
 
 int keyring_import_run(const struct cli *cli)
 {
-	MAKING m = { .cli = NULL };
+	MAKING m = { .lock = -1 };
 	harden_memory();
 	int rc = making_begin(cli, &m);
 	if (rc == EXIT_DONE)

@@ -512,6 +512,8 @@ def where_there_is_a_tpm_it_seals_to_it_and_to_no_pcr(folder):
 
 # ---- cut short ----
 
+PLACED = ("export", "passphrase", "token", "ca.pem", "server.pem", "server.key", "keyring.cred")
+
 STEPS = ("mkdir", "chmod", "fchmod", "fchown", "write", "fsync", "linkat", "renameat2", "unlink")
 
 
@@ -667,6 +669,29 @@ def on_a_disk_that_fills_up_all_is_made_or_nothing(folder):
                 assert status == "4\n" and "No space left" in said and after == before, (command, pages, said, after)
     assert results == {(c, s) for c in ("init", "export") for s in ("0\n", "4\n")}, results
     assert made.secrets()
+
+
+@test
+def of_two_inits_at_once_one_makes_all_and_the_other_nothing(folder):
+    for name, n in [step for step in all_steps(folder) if step[0] in ("linkat", "renameat2")]:
+        attempt = Attempt(folder, f"{name}-{n}")
+        machine = attempt.machine
+        one = subprocess.Popen(machine.command("strace", "-o", "/dev/null", "-e", f"trace={name}", "-e",
+                                               f"inject={name}:signal=STOP:when={n}", BUILD / "pfxctl",
+                                               *attempt.arguments, "--pfxd-conf", machine.conf), stderr=subprocess.DEVNULL)
+        children = pathlib.Path(f"/proc/{one.pid}/task/{one.pid}/children")
+        wait_until(lambda: children.read_text() and re.search(
+            r"^State:\s+[tT]", pathlib.Path(f"/proc/{children.read_text().split()[0]}/status").read_text(), re.M)
+            and len([p for p in machine.files() if p.split("/")[-1] in PLACED]) == n, what="the first one's stop")
+        try:
+            before = machine.files()
+            assert "at work" in machine.refused(4, "keyring", "init", "--no-export"), (name, n)
+            assert machine.files() == before
+        finally:
+            os.kill(int(children.read_text()), signal.SIGCONT)
+            assert one.wait(60) == 0
+        attempt.check_whole()
+        shutil.rmtree(machine.dir)
 
 
 @test
