@@ -183,41 +183,83 @@ static const char *const units[] = {
 };
 enum { UNITS = sizeof units / sizeof units[0] };
 
-static bool check_unit(struct doctor *d, const char *unit, struct view state)
+struct unit_state {
+	struct view active; /* ActiveState=, as systemctl show prints it */
+	uint64_t restarts;  /* since somebody started it, without a start that lasted; a socket has none */
+};
+
+/* One that is started again and again is activating most of the time. */
+static bool check_unit(struct doctor *d, const char *unit, const struct unit_state *state)
 {
 	char mend[160];
-	if (view_is(state, "active") || view_is(state, "activating") || view_is(state, "reloading"))
+	bool starts = view_is(state->active, "activating");
+	if (view_is(state->active, "active") || view_is(state->active, "reloading") || (starts && state->restarts == 0))
 		return true;
-	bool failed = view_is(state, "failed");
-	snprintf(mend, sizeof mend, failed ? "journalctl -u %s -n 20 says why; then systemctl restart it" :
-					     "systemctl start pfxd.target", unit);
-	doctor_tell(d, FINDING_MEND, "units", mend, "%s is %.*s", unit, (int)state.len, (const char *)state.p);
+	snprintf(mend, sizeof mend, starts ? "journalctl -u %s -n 20 says why; it is tried again by itself" :
+			view_is(state->active, "failed") ?
+				"journalctl -u %s -n 20 says why; then systemctl restart it" :
+				"systemctl start pfxd.target", unit);
+	if (starts)
+		doctor_tell(d, FINDING_MEND, "units", mend, "%s does not stay up: it was started again %llu times", unit,
+			    (unsigned long long)state->restarts);
+	else
+		doctor_tell(d, FINDING_MEND, "units", mend, "%s is %.*s", unit, (int)state->active.len,
+			    (const char *)state->active.p);
 	return false;
 }
 
-/* One line for each unit; a status that says that not all are active is no failure. */
+static bool take_line(struct view *lines, struct view *ret)
+{
+	const uint8_t *end = memchr(lines->p, '\n', lines->len);
+	if (!end)
+		return false;
+	*ret = view_of(lines->p, (size_t)(end - lines->p));
+	*lines = view_of(end + 1, lines->len - ret->len - 1);
+	return true;
+}
+
+static bool take_value(struct view line, const char *name, struct view *ret)
+{
+	size_t len = strlen(name);
+	if (line.len < len || memcmp(line.p, name, len) != 0)
+		return false;
+	*ret = view_of(line.p + len, line.len - len);
+	return true;
+}
+
+/* An empty line stands between two units. False where it tells of no other one. */
+static bool take_state(struct view *lines, struct unit_state *ret)
+{
+	struct view line, value;
+	*ret = (struct unit_state){ .restarts = 0 };
+	while (take_line(lines, &line) && line.len > 0)
+		if (take_value(line, "NRestarts=", &value))
+			number_parse(value, UINT32_MAX, &ret->restarts);
+		else
+			take_value(line, "ActiveState=", &ret->active);
+	return ret->active.len > 0;
+}
+
 static size_t check_states(struct doctor *d, struct view lines)
 {
 	size_t well = 0;
+	struct unit_state state;
 	for (size_t i = 0; i < UNITS; i++) {
-		const uint8_t *end = memchr(lines.p, '\n', lines.len);
-		if (!end)
+		if (!take_state(&lines, &state))
 			return UNITS; /* it did not answer */
-		size_t len = (size_t)(end - lines.p);
-		well += check_unit(d, units[i], view_of(lines.p, len));
-		lines = view_of(end + 1, lines.len - len - 1);
+		well += check_unit(d, units[i], &state);
 	}
 	return well;
 }
 
 void doctor_check_units(struct doctor *d)
 {
-	const char *arguments[UNITS + 3] = { "systemctl", "is-active" };
+	const char *arguments[UNITS + 4] = { "systemctl", "show", "--property=ActiveState,NRestarts" };
 	char said[CHILD_SAID_MAX];
 	int status;
 	BUF lines = buf_new(UNITS_MAX_BYTES);
 	const struct child child = { .program = SYSTEMCTL, .arguments = arguments, .seconds = UNITS_SECONDS };
-	memcpy(arguments + 2, units, sizeof units);
+	memcpy(arguments + 3, units, sizeof units);
 	if (!file_exists("/run/systemd/system") || !lines)
 		doctor_tell(d, FINDING_OK, "units", "", "systemd does not run here, so they were not looked at");
 	else if (child_run(&child, lines, said, &status) != EXIT_DONE || buf_len(lines) == 0)

@@ -259,13 +259,37 @@ def a_tls_key_that_the_fronts_can_not_read_is_named(folder):
     patient.well(binds=binds)
 
 
+@test
+def a_tls_pair_behind_links_that_the_fronts_do_not_see_is_named_and_left_alone(folder):
+    patient = Patient(folder)
+    tls = patient.dir / "tls"
+    elsewhere = folder / "acme"
+    elsewhere.mkdir()
+    for name, check in (("server.pem", "TLS certificate"), ("server.key", "TLS key")):
+        (tls / name).rename(elsewhere / name)
+        (tls / name).symlink_to(elsewhere / name)
+        found = patient.only(check, f"is a link to {elsewhere / name}", "put a copy there in place of the link")
+        assert len(found) == 1 and not re.search("chmod|chown", found[0]["mend"]), found
+        (tls / name).unlink()
+        (elsewhere / name).rename(tls / f"new-{name}")
+        (tls / name).symlink_to(f"new-{name}")  # this one they see
+        patient.well()
+
+
 # ---- units, sockets, the keeper ----
 
+# As systemd 252 answers; a unit that it does not know is inactive.
 SYSTEMCTL = """#!/bin/sh
-[ "$1" = is-active ] || exit 9
-shift
-for unit; do case $unit in {case}) echo {state};; *) echo active;; esac; done
-exit 3
+[ "$1" = show ] || exit 9
+shift 2
+empty=
+for unit; do
+    printf "$empty"
+    case $unit in {case}) state={state} restarts={restarts};; *) state=active restarts=0;; esac
+    case $unit in *.service) echo NRestarts=$restarts;; esac
+    echo ActiveState=$state
+    empty='\\n'
+done
 """
 SYSTEMD_RUNS = "mount -t tmpfs none /run && mkdir -p /run/systemd/system || exit 125\n"
 
@@ -275,8 +299,8 @@ def a_unit_that_is_not_active_is_named(folder):
     patient = Patient(folder)
     fake = folder / "systemctl"
 
-    def binds(case, state):
-        fake.write_text(SYSTEMCTL.format(case=case, state=state))
+    def binds(case, state, restarts=0):
+        fake.write_text(SYSTEMCTL.format(case=case, state=state, restarts=restarts))
         fake.chmod(0o755)
         return {"before": SYSTEMD_RUNS, "binds": {"/usr/bin/systemctl": fake}}
     patient.well(**binds("none", "none"))
@@ -286,6 +310,10 @@ def a_unit_that_is_not_active_is_named(folder):
         patient.only("units", f"{unit} is inactive", "systemctl start pfxd.target", **binds(unit, "inactive"))
         patient.only("units", f"{unit} is failed", f"journalctl -u {unit}", **binds(unit, "failed"))
     patient.well(**binds("pfxd-admin.service", "activating"))
+    patient.well(**binds("pfxd-admin.service", "active", 3))
+    for room in ("pfxd-keeper", "pfxd-device", "pfxd-admin"):
+        patient.only("units", f"{room}.service does not stay up: it was started again 7 times", f"journalctl -u {room}",
+                     **binds(f"{room}.service", "activating", 7))
     fake.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n")
     patient.well(before=SYSTEMD_RUNS, binds={"/usr/bin/systemctl": fake})
     assert any(f["check"] == "units" and "Failed to connect" in f["detail"] for f in patient.all)
