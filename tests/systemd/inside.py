@@ -36,7 +36,6 @@ def _the_package_installs_and_starts_nothing_without_a_keyring():
     assert not running, running
     assert not failed_units(), failed_units()
     say("started by hand without a keyring: nothing runs, nothing failed")
-    run("systemctl", "stop", "pfxd.target")
 
 
 @step
@@ -53,6 +52,7 @@ def _keyring_init_makes_what_the_service_starts_with():
 @step
 def _the_target_starts_and_says_what_it_does():
     mark = Mark()
+    # It was started before, when there was no keyring.
     run("systemctl", "start", "pfxd.target")
     for unit in ROOMS:
         assert is_active(unit), (unit, run("systemctl", "status", unit, ok=False).stdout.decode())
@@ -359,6 +359,26 @@ def a_new_tls_pair_is_served_after_a_reload_and_a_wrong_one_never():
     pull_works()
 
 
+def replace(path, text):
+    """As editors, sed -i and dpkg do it: another file under the old one's name."""
+    new = path.with_name("new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.rename(path)
+
+
+@step
+def a_reload_reads_a_configuration_that_took_the_place_of_the_old_one():
+    conf = pathlib.Path("/etc/pfxd/pfxd.conf")
+    old = conf.read_text()
+    for text, told in ((old + "\n[log]\nlevel = 99\n", "level must be"), (old, "read again: the configuration")):
+        replace(conf, text)
+        mark = Mark()
+        run("systemctl", "reload", *ROOMS)
+        for unit in ROOMS:
+            say(f"{unit}: " + mark.wait_message(unit, told)["MESSAGE"])
+
+
 def load_files():
     """A PFX for each of the ten who are imported under load, always the same."""
     if "load" not in state:
@@ -487,8 +507,7 @@ def the_service_is_back_after_a_reboot():
 
 @step
 def after_the_reboot_all_is_there():
-    run("systemctl", "is-active", "--wait", "pfxd.target", ok=False)
-    run("systemctl", "start", "pfxd.target")
+    assert is_active("pfxd.target"), "nobody started it"
     kept = json.loads((OUT / "kept.json").read_text())
     device = Device.__new__(Device)
     device.service, device.folder, device.id = service, pathlib.Path(kept["device"]), kept["id"]
