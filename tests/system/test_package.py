@@ -198,6 +198,7 @@ def the_package_has_every_program_unit_page_and_completion(folder):
     assert {"share/man/man5/pfxd.conf.5.gz", "lib/sysusers.d/pfxd.conf", "lib/tmpfiles.d/pfxd.conf",
             "share/bash-completion/completions/pfxctl", "share/bash-completion/completions/pfx-device",
             "share/doc/pfxd/copyright", "share/doc/pfxd/openapi.yaml", "share/doc/pfxd/container.md"} <= files, files
+    assert {f"share/doc/pfxd/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= files, files
     units = {path.name for kind in ("service", "socket", "target", "timer") for path in UNITS.glob(f"*.{kind}")}
     drop_ins = list(UNITS.glob("*.d/*"))
     # Of two that are called the same, systemd would read one.
@@ -318,7 +319,8 @@ def remove_keeps_what_is_stored_and_purge_removes_it_with_one_sentence(folder):
         m.fill()
         m.write("/run/active", "")
         _, said, acts = m.dpkg("--remove", "pfxd")
-        assert acts == {("stop", "pfxd.target")}, acts
+        (act, *units), = acts
+        assert act == "stop" and set(units) == {"pfxd.target", *ROOMS}, acts
         assert m.filled() == [True] * 4 and not m.path("/usr/lib/pfxd").exists()
         _, said, acts = m.dpkg("--purge", "pfxd")
         assert len(re.findall(r"^pfxd: database, keyring and TLS key are removed", said, re.M)) == 1, said
@@ -389,6 +391,18 @@ def who_uses_the_launcher_is_not_disturbed_by_an_upgrade_and_keeps_everything_af
         assert device.history() == {identity.thumbprint: identity.key_pem}
         m.dpkg("--purge", "pfxd")
         assert (service.dir / "pfxd.db").exists() and (service.dir / "keyring").exists()
+
+
+# ---- the boot of a real systemd ----
+
+@test
+def where_it_can_not_boot_it_fails_with_the_reason_unless_told_to_skip(folder):
+    env = {name: value for name, value in os.environ.items() if name != "PFXD_NO_SYSTEMD"}
+    uid = os.getuid() or 65534
+    for more, status, beginning in (({}, 1, b"not ok - "), ({"PFXD_NO_SYSTEMD": "1"}, 0, b"skipped - ")):
+        done = run(ROOT / "tests/systemd/boot", ok=False, user=uid, env={**env, **more}, cwd="/")
+        assert done.returncode == status and done.stdout.startswith(beginning), done
+        assert done.stdout.count(b"\n") == 1 and b"it is not run as root" in done.stdout, done
 
 
 if __name__ == "__main__":
