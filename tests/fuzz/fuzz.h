@@ -59,6 +59,13 @@ struct fuzz_layout {
 /* In a target with frames the input has them one after the other, each a verb and its fields; this stands between. */
 #define FUZZ_FRAME_MARK "\n%%\n"
 
+/* The place of a connection to another room (frames.c has --wrap's unix_connect() and connection_is_stale()). */
+
+/* The fields of a frame that is sent, and its verb. It must be a whole one. */
+struct view fuzz_sent(const struct buf *b, uint8_t *ret_verb);
+/* Receives the next frame of the input into b. False when there is none left. */
+bool fuzz_receive(struct view *input, struct buf *b, uint8_t *ret_verb, struct view *ret_fields);
+
 /* Changes one field of one frame, and puts right the length before it; or a whole frame. fuzz_frame_layout() is the
  * target's own: it finds the fields of a frame, none where the verb has no message there. prefix: bytes at the front
  * that are no frames. For LLVMFuzzerCustomMutator(). */

@@ -55,8 +55,6 @@ void __wrap_MHD_suspend_connection(struct MHD_Connection *c);
 enum MHD_Result __wrap_queue_own_reply(struct MHD_Connection *c, unsigned status, struct MHD_Response *response);
 bool __wrap_tls_fingerprint(gnutls_session_t session, uint8_t ret[static FINGERPRINT_BYTES]);
 int64_t __wrap_tls_expires(void);
-int __wrap_unix_connect(const char *path);
-bool __wrap_connection_is_stale(int fd);
 int __wrap_frame_send(int fd, struct buf *b, int64_t deadline_ms);
 int __wrap_frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_t *ret_verb,
 			 struct view *ret_fields);
@@ -112,18 +110,6 @@ int64_t __wrap_tls_expires(void)
 	return FUZZ_NOW;
 }
 
-int __wrap_unix_connect(const char *path)
-{
-	(void)path;
-	return dup(STDERR_FILENO);
-}
-
-bool __wrap_connection_is_stale(int fd)
-{
-	(void)fd;
-	return false;
-}
-
 /* ---- frames ---- */
 
 /* A message that the front wrote is one that the keeper can read, and has nothing that got lost. */
@@ -142,10 +128,10 @@ int __wrap_frame_send(int fd, struct buf *b, int64_t deadline_ms)
 {
 	(void)fd;
 	(void)deadline_ms;
-	MUST(buf_ok(b) && buf_len(b) >= FRAME_HEADER_BYTES);
-	struct view fields = view_of(buf_data(b) + FRAME_HEADER_BYTES, buf_len(b) - FRAME_HEADER_BYTES);
+	uint8_t verb;
+	struct view fields = fuzz_sent(b, &verb);
 	world.frames_sent++;
-	switch (buf_data(b)[4]) {
+	switch (verb) {
 #define C(name, verb, message, answer) case VERB_##verb: check_##name(fields); break;
 	KEEPER_CALLS(C)
 #undef C
@@ -160,13 +146,8 @@ int __wrap_frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms,
 	(void)fd;
 	(void)max;
 	(void)deadline_ms;
-	struct view fields = fuzz_take_until(&world.answers, FUZZ_FRAME_MARK);
-	if (!view_get_u8(&fields, ret_verb))
-		return fail(FAULT_TIMED_OUT, "there is no answer left");
-	buf_reset(b);
-	buf_put(b, fields.p, fields.len);
-	*ret_fields = buf_view(b);
-	return 0;
+	bool there = fuzz_receive(&world.answers, b, ret_verb, ret_fields);
+	return there ? 0 : fail(FAULT_TIMED_OUT, "there is no answer left");
 }
 
 /* ---- what must hold of every answer ---- */

@@ -58,8 +58,6 @@ static struct view token_of(char letter, char *room)
 void __wrap_uuid_make(char ret[static UUID_TEXT + 1]);
 int __real_db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *arg);
 int __wrap_db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *arg);
-int __wrap_unix_connect(const char *path);
-bool __wrap_connection_is_stale(int fd);
 int __wrap_frame_send(int fd, struct buf *b, int64_t deadline_ms);
 int __wrap_frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_t *ret_verb,
 			 struct view *ret_fields);
@@ -75,18 +73,6 @@ int __wrap_db_write(struct db *db, int (*job)(struct connection *c, void *arg), 
 	return __real_db_write(db, job, arg);
 }
 
-int __wrap_unix_connect(const char *path)
-{
-	(void)path;
-	return dup(STDERR_FILENO);
-}
-
-bool __wrap_connection_is_stale(int fd)
-{
-	(void)fd;
-	return false;
-}
-
 static bool started; /* the opener has read the request */
 
 /* To an opener: what the keeper asks must be what an opener can read. */
@@ -96,12 +82,12 @@ int __wrap_frame_send(int fd, struct buf *b, int64_t deadline_ms)
 	(void)deadline_ms;
 	struct msg_open_pfx pfx;
 	struct msg_open_csr csr;
-	MUST(buf_ok(b) && buf_len(b) >= FRAME_HEADER_BYTES);
-	struct view fields = view_of(buf_data(b) + FRAME_HEADER_BYTES, buf_len(b) - FRAME_HEADER_BYTES);
-	if (buf_data(b)[4] == VERB_OPEN_PFX)
+	uint8_t verb;
+	struct view fields = fuzz_sent(b, &verb);
+	if (verb == VERB_OPEN_PFX)
 		MUST(read_open_pfx(fields, &pfx) == 0 && pfx.max_work == world.k.config.max_work);
 	else
-		MUST(buf_data(b)[4] == VERB_OPEN_CSR && read_open_csr(fields, &csr) == 0);
+		MUST(verb == VERB_OPEN_CSR && read_open_csr(fields, &csr) == 0);
 	started = false;
 	return 0;
 }
@@ -117,13 +103,9 @@ int __wrap_frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms,
 		*ret_fields = view_of("", 0);
 		return 0;
 	}
-	struct view fields = fuzz_take_until(&world.rest, FUZZ_FRAME_MARK);
-	if (!view_get_u8(&fields, ret_verb))
+	if (!fuzz_receive(&world.rest, b, ret_verb, ret_fields))
 		return fail(FAULT_CLOSED, "the opener is gone");
-	MUST(fields.len <= max);
-	buf_reset(b);
-	buf_put(b, fields.p, fields.len);
-	*ret_fields = buf_view(b);
+	MUST(ret_fields->len <= max);
 	return 0;
 }
 
