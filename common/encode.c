@@ -109,6 +109,22 @@ bool hex_decode(struct view text, uint8_t *ret, size_t len)
 	return true;
 }
 
+/* Escaped is what must be: quotation mark, reverse solidus, and control characters. */
+void json_quote(struct view utf8, struct buf *ret)
+{
+	buf_put_u8(ret, '"');
+	for (size_t i = 0; i < utf8.len; i++) {
+		uint8_t c = utf8.p[i];
+		if (c == '"' || c == '\\')
+			buf_put_u8(ret, '\\');
+		if (c < 0x20)
+			buf_printf(ret, "\\u%04x", c);
+		else
+			buf_put_u8(ret, c);
+	}
+	buf_put_u8(ret, '"');
+}
+
 void pem_encode(const char *label, struct view der, struct buf *ret)
 {
 	enum { LINE_BYTES = 48 };

@@ -1,25 +1,10 @@
 /* Writes and reads JSON. Both clients. No secret enters a json_t: those are written by hand and lifted out first. */
 #include "json_text.h"
 
+#include "encode.h"
 #include "fault.h"
 #include "json_lift.h"
 #include "trouble.h"
-
-static void put_escaped(struct buf *b, struct view v)
-{
-	buf_put_u8(b, '"');
-	for (size_t i = 0; i < v.len; i++) {
-		uint8_t c = v.p[i];
-		if (c < 0x20 || c == 0x7f) {
-			buf_printf(b, "\\u%04x", c);
-			continue;
-		}
-		if (c == '"' || c == '\\')
-			buf_put_u8(b, '\\');
-		buf_put_u8(b, c);
-	}
-	buf_put_u8(b, '"');
-}
 
 static void put_name(struct buf *b, const char *name)
 {
@@ -28,14 +13,14 @@ static void put_name(struct buf *b, const char *name)
 		buf_put_u8(b, ',');
 	if (!name)
 		return;
-	put_escaped(b, view_text(name));
+	json_quote(view_text(name), b);
 	buf_put_u8(b, ':');
 }
 
 void json_put_text(struct buf *b, const char *name, struct view value)
 {
 	put_name(b, name);
-	put_escaped(b, value);
+	json_quote(value, b);
 }
 
 void json_put_json(struct buf *b, const char *name, const json_t *value)

@@ -130,7 +130,7 @@ static int reply_enrolment(struct request *r, const struct msg_enrolment_made *m
 		return rc;
 	time_format(m->expires_at, expires_at);
 	buf_put_text(body, "{\"token\":");
-	json_put_text(body, m->token_secret);
+	json_quote(m->token_secret, body);
 	buf_printf(body, ",\"expiresAt\":\"%s\"}", expires_at);
 	return reply_bytes(r, 201, "application/json", body, buf_view(body));
 }
@@ -295,13 +295,13 @@ static int reply_token(struct request *r, const struct msg_token_made *m, const 
 	if (rc < 0)
 		return rc;
 	buf_put_text(body, "{\"id\":");
-	json_put_text(body, m->id);
+	json_quote(m->id, body);
 	buf_put_text(body, ",\"token\":");
-	json_put_text(body, m->token_secret);
+	json_quote(m->token_secret, body);
 	buf_put_text(body, ",\"name\":");
-	json_put_text(body, view_text(name));
+	json_quote(view_text(name), body);
 	buf_put_text(body, ",\"role\":");
-	json_put_text(body, view_text(role));
+	json_quote(view_text(role), body);
 	put_expiry(body, m->expires_at);
 	return reply_bytes(r, 201, "application/json", body, buf_view(body));
 }

@@ -45,21 +45,6 @@ static json_t *json_usages(uint8_t set)
 	return array;
 }
 
-void json_put_text(struct buf *b, struct view text)
-{
-	buf_put_u8(b, '"');
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.p[i];
-		if (c == '"' || c == '\\')
-			buf_put_u8(b, '\\');
-		if (c < 0x20)
-			buf_printf(b, "\\u%04x", c);
-		else
-			buf_put_u8(b, c);
-	}
-	buf_put_u8(b, '"');
-}
-
 int facts_list(struct view list, facts_reader *read, json_t **ret)
 {
 	json_t *array = json_array();

@@ -22,7 +22,4 @@ json_t *json_text_or_null(struct view v);
 json_t *json_time(int64_t seconds);
 json_t *json_time_or_null(int64_t seconds); /* null for 0 */
 
-/* Appends text as a JSON string, quoted and escaped, without a json_t: for answers that hold a secret. */
-void json_put_text(struct buf *b, struct view text);
-
 #endif

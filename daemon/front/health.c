@@ -2,6 +2,7 @@
 #include "health.h"
 
 #include "clock.h"
+#include "encode.h"
 #include "facts.h"
 #include "fault.h"
 #include "http.h"
@@ -205,7 +206,7 @@ static void write_parts(struct view rest, struct buf *ret)
 	buf_put_text(ret, "# HELP pfxd_part_ok Whether a part of the service is well.\n# TYPE pfxd_part_ok gauge\n");
 	while (rest.len > 0 && get_health_part(&rest, &p) == 0) {
 		buf_put_text(ret, "pfxd_part_ok{part=");
-		json_put_text(ret, p.name);
+		json_quote(p.name, ret);
 		buf_printf(ret, "} %d\n", p.state == HEALTH_OK);
 	}
 }

@@ -1,4 +1,4 @@
-/* Makes answers: JSON, bytes, and problems. Front. A secret never passes through json_t here: see json_put_text(). */
+/* Makes answers: JSON, bytes, and problems. Front. A secret never passes through json_t here: see json_quote(). */
 #include "reply.h"
 
 #include "protocol.h"

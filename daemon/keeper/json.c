@@ -27,21 +27,10 @@ void json_name(struct buf *b, const char *name)
 	buf_put_u8(b, ':');
 }
 
-/* Escapes what section 7 says must be: quotation mark, reverse solidus, and control characters. */
 void json_string(struct buf *b, struct view utf8)
 {
 	comma(b);
-	buf_put_u8(b, '"');
-	for (size_t i = 0; i < utf8.len; i++) {
-		uint8_t c = utf8.p[i];
-		if (c == '"' || c == '\\')
-			buf_put_u8(b, '\\');
-		if (c < 0x20)
-			buf_printf(b, "\\u%04x", c);
-		else
-			buf_put_u8(b, c);
-	}
-	buf_put_u8(b, '"');
+	json_quote(utf8, b);
 }
 
 void json_base64(struct buf *b, struct view bytes)

@@ -155,6 +155,14 @@ TEST(pem_that_is_cut_or_holds_something_else_is_refused)
 		assert_fault(pem_decode("X", NULL, view_text(wrong[i]), b), MALFORMED_REQUEST);
 }
 
+TEST(what_must_be_escaped_in_a_json_string_is)
+{
+	BUF b = buf_of(1000);
+	json_quote(VIEW("a\"b\\c/\x01\x1f\n\r\t\0\x7f\xc3\xa4\xf0\x9f\x98\x80"), b);
+	assert_text(buf_view(b),
+		    "\"a\\\"b\\\\c/\\u0001\\u001f\\u000a\\u000d\\u0009\\u0000\x7f\xc3\xa4\xf0\x9f\x98\x80\"");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +178,7 @@ int main(void)
 		cmocka_unit_test(pem_is_found_under_either_label_and_between_other_text),
 		cmocka_unit_test(of_several_pem_blocks_the_first_is_taken),
 		cmocka_unit_test(pem_that_is_cut_or_holds_something_else_is_refused),
+		cmocka_unit_test(what_must_be_escaped_in_a_json_string_is),
 	};
 	return RUN(tests);
 }

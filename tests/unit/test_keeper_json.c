@@ -38,14 +38,6 @@ TEST(a_string_that_ends_like_a_bracket_still_gets_its_comma)
 	}
 }
 
-TEST(what_must_be_escaped_is)
-{
-	BUF b = buf_of(1000);
-	json_string(b, VIEW("a\"b\\c/\x01\x1f\n\r\t\0\x7f\xc3\xa4\xf0\x9f\x98\x80"));
-	assert_text(buf_view(b),
-		    "\"a\\\"b\\\\c/\\u0001\\u001f\\u000a\\u000d\\u0009\\u0000\x7f\xc3\xa4\xf0\x9f\x98\x80\"");
-}
-
 TEST(names_are_escaped_as_strings_are)
 {
 	BUF b = buf_of(1000);
@@ -83,7 +75,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_and_arrays_get_their_commas),
 		cmocka_unit_test(a_string_that_ends_like_a_bracket_still_gets_its_comma),
-		cmocka_unit_test(what_must_be_escaped_is),
 		cmocka_unit_test(names_are_escaped_as_strings_are),
 		cmocka_unit_test(base64_in_json_is_padded_and_on_one_line),
 		cmocka_unit_test(a_buffer_that_is_full_is_marked),
