@@ -159,6 +159,7 @@ int main(int argc, char **argv)
 	health_stop(&keeper);
 	if (db_truncate_log(keeper.db) < 0)
 		log_detail(EVENT_LOG_NOT_EMPTIED, "%s", fault_detail());
+	openers_free(keeper.openers);
 	db_close(keeper.db);
 	keyring_free(keeper.keyring);
 	log_event(EVENT_ENDED, NULL);
