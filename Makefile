@@ -271,7 +271,8 @@ analyze:
 	@$(MAKE) --no-print-directory BUILD=build-analyze CC=gcc OPT='-O2 -fanalyzer' all
 	@$(MAKE) --no-print-directory BUILD=build-clang CC=clang all
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -Icommon -Ibuild \
-		-D'static_ASN1_SEQUENCE_END_name(a,b)=' --suppress=preprocessorErrorDirective common daemon clients
+		-D'static_ASN1_SEQUENCE_END_name(a,b)=' -D'static_ASN1_SEQUENCE_END_ref(a,b)=' \
+		--include=/usr/include/jansson.h --suppress=preprocessorErrorDirective common daemon clients
 	@clang-tidy --quiet $(wildcard common/*.c daemon/*/*.c clients/*/*.c) \
 		-- -std=gnu11 -D_GNU_SOURCE -Icommon -I$(BUILD)
 
