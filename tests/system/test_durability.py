@@ -4,7 +4,7 @@ not at all."""
 
 from harness import *
 
-ANN = "ann@example.org"
+ANN, DOOMED = "ann@example.org", "doomed@example.org"
 
 
 def until_up(call, seconds=60):
@@ -107,27 +107,41 @@ def imports_during_which_the_keeper_is_killed_are_there_whole_or_not_at_all(fold
     assert service.admin("GET", "/v1/audit/verification").expect(200).json["ok"]
 
 
-def wrapped_key(service, upn):
-    """The wrapped data key of a user's only identity, read beside the service."""
+PIECE_BYTES = 24  # no two random values share so many
+
+
+def sealed_pieces(service, upn):
+    """Pieces of all that is sealed for the user, read beside the service: the wrapped data keys, and each sealed column
+    every so often, because SQLite cuts what is large into pages."""
     with contextlib.closing(sqlite3.connect(f"file:{service.dir}/pfxd.db?mode=ro", uri=True)) as db:
-        return db.execute("SELECT wrapped_key FROM identities i JOIN names n ON n.user_id = i.user_id WHERE n.name = ?",
-                          (upn,)).fetchone()[0]
+        rows = db.execute("SELECT wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy "
+                          "FROM identities i JOIN names n ON n.user_id = i.user_id WHERE n.name = ?", (upn,)).fetchall()
+    assert rows, upn
+    return [value[at:at + PIECE_BYTES] for row in rows for value in row
+            for at in range(0, len(value) - PIECE_BYTES, 500)]
 
 
-def on_disk(service, needle):
-    return any(needle in (service.dir / name).read_bytes() for name in ("pfxd.db", "pfxd.db-wal")
-               if (service.dir / name).exists())
+def on_disk(service, pieces):
+    """How many of the pieces stand in any file of the database: in rows, free pages, or the log."""
+    files = [path.read_bytes() for path in service.dir.glob("pfxd.db*") if path.is_file()]
+    return sum(any(piece in data for data in files) for piece in pieces)
+
+
+def make_doomed(service, folder, count=1):
+    """A user with certificates, and what is sealed for them."""
+    identities = [Identity(folder, DOOMED) for _ in range(count)]
+    for identity in identities:
+        service.import_pfx(DOOMED, identity.pfx(), "secret").expect(201)
+    pieces = sealed_pieces(service, DOOMED)
+    assert on_disk(service, pieces) == len(pieces) > 10 * count, "the control: all of it was there"
+    return identities, pieces
 
 
 @test
-def a_deleted_identity_is_gone_from_database_and_log_while_devices_pull(folder):
-    service = Service(folder)
-    doomed = Identity(folder, "doomed@example.org", key="P-256", usage="keyAgreement")
+def what_is_deleted_or_retired_is_gone_from_database_free_pages_and_log_while_devices_pull(folder):
+    service = Service(folder, config="[keeper]\nhealth_seconds = 1\n")
     service.import_pfx(ANN, Identity(folder, ANN, key="P-256", usage="keyAgreement").pfx(), "secret").expect(201)
-    service.import_pfx("doomed@example.org", doomed.pfx(), "secret").expect(201)
-    devices = [service.enrol(ANN, "P-256") for _ in range(4)]
-    key = wrapped_key(service, "doomed@example.org")
-    assert on_disk(service, key), "the control: it was there"
+    devices = [service.enrol(ANN, "P-256") for _ in range(3)]
     gone = threading.Event()
 
     def pull(device):
@@ -136,9 +150,12 @@ def a_deleted_identity_is_gone_from_database_and_log_while_devices_pull(folder):
 
     def delete():
         try:
-            path = f"/v1/users/doomed@example.org/certificates/{doomed.thumbprint}"
-            assert service.admin("DELETE", path).status == 204
-            wait_until(lambda: not on_disk(service, key), 60, "the end of the data key")
+            (identity, *_), pieces = make_doomed(service, folder)
+            service.admin("DELETE", f"/v1/users/{DOOMED}/certificates/{identity.thumbprint}").expect(204)
+            wait_until(lambda: not on_disk(service, pieces), 60, "the end of what was deleted")
+            _, pieces = make_doomed(service, folder, 3)
+            service.admin("DELETE", f"/v1/users/{DOOMED}").expect(204)
+            wait_until(lambda: not on_disk(service, pieces), 60, "the end of what a retired user had")
         finally:
             gone.set()
 
@@ -146,16 +163,14 @@ def a_deleted_identity_is_gone_from_database_and_log_while_devices_pull(folder):
 
 
 @test
-def a_deleted_identity_is_gone_from_the_log_also_when_the_keeper_was_killed_at_once(folder):
+def what_is_deleted_or_retired_is_gone_also_when_the_keeper_was_killed_at_once(folder):
     service = Service(folder, config="[keeper]\nhealth_seconds = 1\n")
-    doomed = Identity(folder, "doomed@example.org", key="P-256", usage="keyAgreement")
-    service.import_pfx("doomed@example.org", doomed.pfx(), "secret").expect(201)
-    key = wrapped_key(service, "doomed@example.org")
-    path = f"/v1/users/doomed@example.org/certificates/{doomed.thumbprint}"
-    assert service.admin("DELETE", path).status == 204
-    service.kill_room("keeper")
-    until_up(lambda: service.admin("GET", "/v1/users"))
-    wait_until(lambda: not on_disk(service, key), 60, "the end of the data key")
+    for path in ("/v1/users/{0}/certificates/{1.thumbprint}", "/v1/users/{0}"):
+        (identity, *_), pieces = make_doomed(service, folder)
+        service.admin("DELETE", path.format(DOOMED, identity)).expect(204)
+        service.kill_room("keeper")
+        until_up(lambda: service.admin("GET", "/v1/users"))
+        wait_until(lambda: not on_disk(service, pieces), 60, "the end of what was sealed")
 
 
 if __name__ == "__main__":
