@@ -39,6 +39,7 @@ enum {
 	CHOICE(keeper, RELOAD, deliver_signing,             "newest", "newest|none",      "Which of the identities that only sign are delivered.") \
 	NUMBER(keeper, RELOAD, min_free_mib,                64, 0, 1048576,               "Below this much free disk the service is not ready for imports.") \
 	NUMBER(keeper, RELOAD, health_seconds,              5, 1, 3600,                   "How often the health checks run.") \
+	NUMBER(keeper, START,  max_users,                   1000000, 1, 4294967295,      "Users that are not retired; one more is refused (409).") \
 	TEXT(keeper,   START,  device_front_user,           "pfxd-device",                "The user that may connect to the devices' socket; empty: the keeper's own.") \
 	TEXT(keeper,   START,  admin_front_user,            "pfxd-admin",                 "The user that may connect to the administrators' socket; empty: the keeper's own.") \
 	NUMBER(opener, RELOAD, pfx_openers,                 2, 1, 64,                     "PFX files that are opened at a time.") \

@@ -17,6 +17,8 @@ SELECT value FROM probe WHERE id = 1;
 
 -- user_get
 SELECT id, upn, state, created_at, mac FROM users WHERE id = $1;
+-- users_count
+SELECT count(*) FROM users WHERE state = 1;
 -- user_insert
 INSERT INTO users (id, upn, state, created_at, mac) VALUES ($1, $2, $3, $4, $5);
 -- user_update

@@ -35,6 +35,7 @@ struct keeper {
 	struct counters counters;
 	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
 	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
+	atomic_int_fast64_t users_before_count; /* that may be made before users are counted anew: see users_create() */
 	/* As inspect_count() counted them last; ending: device certificates that end within so many days. */
 	atomic_uint_fast64_t identities, ending_7, ending_30, ending_90;
 	/* Of the health checks' thread alone: when all of it was counted (0: not yet), and the identities after how many

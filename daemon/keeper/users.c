@@ -117,6 +117,24 @@ static int record(struct keeper *k, struct connection *c, const struct actor *ac
 	return audit_append(k, c, &r);
 }
 
+/* To count all users at each new one would be slow. So half of the room that is left may be filled before they are
+ * counted again; half, because others may write, too. */
+static int check_room(struct keeper *k, struct connection *c)
+{
+	STATEMENT s = NULL;
+	if (atomic_fetch_sub(&k->users_before_count, 1) > 0)
+		return 0;
+	int rc = statement_get(c, SQL_users_count, &s);
+	if (rc == 0)
+		rc = statement_step(s);
+	if (rc <= 0)
+		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
+	int64_t room = (int64_t)k->config.max_users - column_number(s, 0);
+	atomic_store(&k->users_before_count, room / 2);
+	return room > 0 ? 0 : fail(FAULT_CONFLICT, "there are %u users already: retire some, or raise [keeper] max_users",
+				   (unsigned)k->config.max_users);
+}
+
 int users_create(struct keeper *k, struct connection *c, const struct actor *actor, struct view id, struct view upn)
 {
 	char folded[FOLDED_MAX_BYTES + 1];
@@ -124,6 +142,8 @@ int users_create(struct keeper *k, struct connection *c, const struct actor *act
 	uint8_t mac[32];
 	const struct row_user row = { .id = id, .upn = upn, .state = STATE_ACTIVE, .created_at = now_seconds() };
 	int rc = fold(upn, folded);
+	if (rc == 0)
+		rc = check_room(k, c);
 	if (rc == 0)
 		rc = statement_get(c, SQL_user_insert, &s);
 	if (rc == 0)

@@ -109,5 +109,28 @@ def a_user_has_100_devices_and_the_token_of_one_too_many_is_not_lost(folder):
     assert len(service.admin("GET", f"/v1/devices?user={ANN}&limit=1000").expect(200).json["devices"]) == DEVICES_MAX + 1
 
 
+@test
+def there_are_as_many_users_as_the_configuration_says_however_they_are_made(folder):
+    service = Service(folder, config="[keeper]\nmax_users = 9\n")
+    opener = FakeOpener(service, "pfx", says(STARTED + opened(identity())))
+    for n in range(9):
+        if n % 2:
+            service.import_pfx(f"u{n}@example.org", b"x", "x").expect(201)
+        else:
+            service.enrolment_token(f"u{n}@example.org")
+    for _ in range(2):
+        for answer in (service.import_pfx("more@example.org", b"x", "x"),
+                       service.admin("POST", "/v1/users/more@example.org/enrollments", {"name": "phone"})):
+            detail = answer.expect(409, "conflict").json["detail"]
+            assert "there are 9 users already: retire some, or raise [keeper] max_users" in detail, detail
+    assert len(service.admin("GET", "/v1/users").expect(200).json["users"]) == 9
+    # Those who are there are served, and who is retired makes room.
+    service.import_pfx("u0@example.org", b"x", "x").expect(201)
+    service.admin("DELETE", "/v1/users/u1@example.org").expect(204)
+    service.import_pfx("more@example.org", b"x", "x").expect(201)
+    service.import_pfx("evenmore@example.org", b"x", "x").expect(409, "conflict")
+    opener.close()
+
+
 if __name__ == "__main__":
     main()
