@@ -90,6 +90,7 @@ static int store(struct connection *c, void *arg)
 	bind_blob(s, columns_identity + 5, buf_view(certificate));
 	bind_blob(s, columns_identity + 6, buf_view(modern));
 	bind_blob(s, columns_identity + 7, buf_view(legacy));
+	bind_blob(s, columns_identity + 8, view_text(""));
 	int rc = statement_run(s);
 	statement_done(s);
 	s = NULL;
