@@ -680,9 +680,14 @@ def of_two_inits_at_once_one_makes_all_and_the_other_nothing(folder):
                                                f"inject={name}:signal=STOP:when={n}", BUILD / "pfxctl",
                                                *attempt.arguments, "--pfxd-conf", machine.conf), stderr=subprocess.DEVNULL)
         children = pathlib.Path(f"/proc/{one.pid}/task/{one.pid}/children")
-        wait_until(lambda: children.read_text() and re.search(
-            r"^State:\s+[tT]", pathlib.Path(f"/proc/{children.read_text().split()[0]}/status").read_text(), re.M)
-            and len([p for p in machine.files() if p.split("/")[-1] in PLACED]) == n, what="the first one's stop")
+
+        def has_stopped():
+            with contextlib.suppress(OSError, IndexError):  # children come and go before the one that stops
+                status = pathlib.Path(f"/proc/{children.read_text().split()[0]}/status").read_text()
+                return (re.search(r"^State:\s+[tT]", status, re.M) and
+                        len([p for p in machine.files() if p.split("/")[-1] in PLACED]) == n)
+
+        wait_until(has_stopped, what="the first one's stop")
         try:
             before = machine.files()
             assert "at work" in machine.refused(4, "keyring", "init", "--no-export"), (name, n)
