@@ -22,6 +22,7 @@
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,14 +123,43 @@ static int making_begin(const struct cli *cli, struct making *ret)
 
 /* ---- the TLS certificate ---- */
 
+static bool has_name(const char *names, const char *name, size_t len)
+{
+	while (strcspn(names, ",") != len || strncasecmp(names, name, len) != 0) {
+		names += strcspn(names, ",");
+		if (!*names++)
+			return false;
+	}
+	return true;
+}
+
+/* Each that is not there yet. */
+static int add_names(struct making *m, const char *names)
+{
+	size_t used = strlen(m->names), len;
+	for (bool last = false; !last; names += len + 1) {
+		len = strcspn(names, ",");
+		last = !names[len];
+		if (len == 0)
+			return trouble(EXIT_USAGE, "--name has an empty name in it");
+		if (has_name(m->names, names, len))
+			continue;
+		if (used + 1 + len >= sizeof m->names)
+			return trouble(EXIT_USAGE, "--name is too long");
+		used += (size_t)snprintf(m->names + used, sizeof m->names - used, "%s%.*s", used > 0 ? "," : "", (int)len,
+					 names);
+	}
+	return EXIT_DONE;
+}
+
 /* What the server is called: as --name says, or as it calls itself. */
 static int find_names(struct making *m)
 {
 	char host[HOST_NAME_CHARS + 1] = "";
 	const char *named = m->cli->value[OPT_NAME];
 	gethostname(host, sizeof host - 1);
-	int len = snprintf(m->names, sizeof m->names, "%s,%s", named ? named : host[0] ? host : "localhost", OWN_NAMES);
-	return len < (int)sizeof m->names ? EXIT_DONE : trouble(EXIT_USAGE, "--name is too long");
+	int rc = add_names(m, named ? named : host[0] ? host : "localhost");
+	return rc ? rc : add_names(m, OWN_NAMES);
 }
 
 /* The one that the fronts are in; without it, as after make install, the key is root's alone. */

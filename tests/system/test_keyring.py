@@ -208,7 +208,7 @@ def what_is_no_name_of_a_server_is_refused(folder):
     machine = Machine(folder)
     before = machine.files()
     for names in ("", "a b", "a,,b", "-a", "a..b", "a_b", "a/b", "a:b", "DNS:a", "a" * 64 + ".org", "1.2.3.4.5,",
-                  "a\nb", "x." * 126 + "toolong", ",".join("a" * 14)):
+                  "a\nb", "x." * 126 + "toolong", ",".join(f"a{n}" for n in range(14))):
         said = machine.refused(2, "keyring", "init", "--no-export", "--name", names)
         assert "name" in said, (names, said)
         assert machine.files() == before, names
@@ -219,6 +219,17 @@ def what_is_no_name_of_a_server_is_refused(folder):
     text = run("openssl", "x509", "-in", machine.dir / "tls/server.pem", "-noout", "-ext",
                "subjectAltName").stdout.decode()
     assert longest in text and "*.example.org" in text and "2001:DB8:0:0:0:0:0:1" in text and "h9" in text, text
+
+
+@test
+def a_name_that_is_given_twice_is_once_in_the_certificate(folder):
+    machine = Machine(folder)
+    done = machine.ctl("keyring", "init", "--no-export", "--name", "localhost,pfx.example.org,PFX.example.org,local,::1")
+    text = run("openssl", "x509", "-in", machine.dir / "tls/server.pem", "-noout", "-ext",
+               "subjectAltName").stdout.decode()
+    assert text.splitlines()[1].split() == ["DNS:localhost,", "DNS:pfx.example.org,", "DNS:local,", "IP",
+                                            "Address:0:0:0:0:0:0:0:1,", "IP", "Address:127.0.0.1"], text
+    assert b"for localhost,pfx.example.org,local,::1,127.0.0.1, " in done.stderr, done
 
 
 @test
