@@ -133,8 +133,8 @@ int doctor_run(const struct cli *cli)
 	int rc = findings ? server_need_root(cli) : trouble(EXIT_LOCAL, "no memory");
 	if (rc)
 		return rc;
-	bool found = check_configuration(&d);
-	for (size_t i = 0; found && i < sizeof checks / sizeof checks[0]; i++)
+	d.over = !check_configuration(&d);
+	for (size_t i = 0; !d.over && i < sizeof checks / sizeof checks[0]; i++)
 		checks[i](&d);
 	return sum_up(&d);
 }

@@ -18,6 +18,7 @@ struct doctor {
 	struct server server;
 	json_t *findings;
 	size_t to_mend;
+	bool over; /* what is left to look at would only tell what follows from what was told */
 	bool knows_ca; /* of the keyring as it is on disk */
 	uint8_t ca_sha256[FINGERPRINT_BYTES];
 };

@@ -99,14 +99,25 @@ static void open_keyring(struct doctor *d, const char *path)
 				    "another now: move it away, and bring it back with pfxctl keyring import EXPORT");
 }
 
+/* Before there is one no unit starts. To tell of each that it does not run would hide why. */
+static void tell_no_keyring(struct doctor *d, const char *path)
+{
+	static const char new[] = "next: pfxctl keyring init, for a new service; or pfxctl keyring import EXPORT, for one "
+				  "that moves here; then systemctl start pfxd.target";
+	static const char old[] = "there is a database: next: pfxctl keyring import EXPORT; then systemctl start "
+				  "pfxd.target";
+	doctor_tell(d, FINDING_MEND, "keyring", file_exists(d->server.database) ? old : new,
+		    "there is no keyring, so nothing starts: %s is not there", path);
+	d->over = true;
+}
+
 void doctor_check_keyring(struct doctor *d)
 {
 	struct stat st;
 	char mend[PATH_BYTES + 128];
 	const char *path = d->server.keyring[0] ? d->server.keyring : d->server.credential;
 	if (stat(path, &st) < 0 && errno == ENOENT) {
-		doctor_tell(d, FINDING_MEND, "keyring", "for a new service: pfxctl keyring init; for one that has a "
-			    "database: pfxctl keyring import EXPORT", "%s is not there", path);
+		tell_no_keyring(d, path);
 		return;
 	}
 	if ((st.st_mode & 077) || (!d->server.keyring[0] && !is_owned_by(&st, 0))) {

@@ -143,7 +143,7 @@ def a_keyring_that_does_not_open_here_is_named(folder):
                            patient.machine.credential, input=b"no keyring")
     patient.only("keyring", "it opens, but holds no keyring", "keyring import EXPORT")
     patient.machine.credential.unlink()
-    patient.only("keyring", "is not there", "pfxctl keyring init.*pfxctl keyring import")
+    patient.only("keyring", "is not there", "there is a database: next: pfxctl keyring import EXPORT")
     patient.machine.credential.write_bytes(good)
     patient.machine.credential.chmod(0o644)
     patient.only("keyring", "others than root may read.*mode 0644", "chmod 600")
@@ -152,6 +152,19 @@ def a_keyring_that_does_not_open_here_is_named(folder):
     patient.only("keyring", "user 65534", "chown root")
     os.chown(patient.machine.credential, 0, -1)
     patient.well()
+
+
+@test
+def without_a_keyring_it_says_so_and_nothing_of_what_follows(folder):
+    machine = Machine(folder)
+    for quiet, before in (([], ["ok   configuration", "ok   clock"]), (["--quiet"], [])):
+        done = machine.ctl("doctor", *quiet, ok=False, before=SYSTEMD_RUNS)  # where no unit is active
+        lines = done.stdout.decode().splitlines()
+        assert [line[:len(want)] for line, want in zip(lines, before)] == before, lines
+        assert re.fullmatch(r"MEND keyring +there is no keyring, so nothing starts: .*keyring.cred is not there", lines[-2]) \
+            and lines[-1].strip().startswith("next: pfxctl keyring init"), lines
+        assert len(lines) == len(before) + 2 and done.stderr == b"pfxctl: 1 thing to mend\n", done
+        assert done.returncode == 1
 
 
 @test
