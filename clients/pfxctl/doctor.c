@@ -12,6 +12,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LINE_MAX_BYTES = 1200, CHECK_COLUMNS = 20, DAY_SECONDS = 86400, YEAR_DAYS = 365, DATE_CHARS = 10 };
@@ -95,6 +96,20 @@ void doctor_tell_end(struct doctor *d, const char *check, int64_t begins, int64_
 		doctor_tell(d, FINDING_OK, check, "", "ends %s, in %lld days", date, (long long)left / DAY_SECONDS);
 }
 
+bool doctor_check_link(struct doctor *d, const char *check, const char *path, const char *mend)
+{
+	char folder[PATH_BYTES], *real = realpath(path, NULL), *real_folder = NULL;
+	path_folder(folder, path);
+	real_folder = realpath(folder[0] ? folder : ".", NULL);
+	size_t len = real_folder ? strlen(real_folder) : 0;
+	bool inside = !real || !real_folder || (strncmp(real, real_folder, len) == 0 && real[len] == '/');
+	if (!inside)
+		doctor_tell(d, FINDING_MEND, check, mend, "%s is a link to %s, which the rooms can not see", path, real);
+	free(real);
+	free(real_folder);
+	return inside;
+}
+
 /* ---- the checks, in their order ---- */
 
 /* Without it there is no telling where anything is. */
@@ -105,8 +120,10 @@ static bool check_configuration(struct doctor *d)
 				    "key");
 		return false;
 	}
-	doctor_tell(d, FINDING_OK, "configuration", "", "%s%s", d->server.conf,
-		    file_exists(d->server.conf) ? "" : " is not there: every key is at its default");
+	if (doctor_check_link(d, "configuration", d->server.conf, "put a copy there in place of the link; then "
+			      "systemctl reload pfxd-keeper pfxd-device pfxd-admin"))
+		doctor_tell(d, FINDING_OK, "configuration", "", "%s%s", d->server.conf,
+			    file_exists(d->server.conf) ? "" : " is not there: every key is at its default");
 	return true;
 }
 

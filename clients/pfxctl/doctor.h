@@ -32,6 +32,9 @@ void doctor_tell_trouble(struct doctor *d, const char *check, const char *mend);
  * year. Times in seconds since 1970. */
 void doctor_tell_end(struct doctor *d, const char *check, int64_t begins, int64_t ends, const char *mend);
 
+/* False, and told with mend, where path is a link out of its folder: of that the rooms see nothing. */
+bool doctor_check_link(struct doctor *d, const char *check, const char *path, const char *mend);
+
 /* True where the owners of files are hidden: in a user namespace, as in the sandbox of the timer's unit. */
 bool doctor_is_confined(void);
 

@@ -8,27 +8,13 @@
 #include <grp.h>
 #include <openssl/err.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { TLS_FILE_MAX_BYTES = 1024 * 1024, TLS_CHAIN_MAX = 16 };
 
-/* The fronts see the folder, and nothing that a link leads to outside of it. */
-static bool check_link(struct doctor *d, const char *check, const char *path)
-{
-	char folder[PATH_BYTES], *real = realpath(path, NULL), *real_folder = NULL;
-	path_folder(folder, path);
-	real_folder = realpath(folder[0] ? folder : ".", NULL);
-	size_t len = real_folder ? strlen(real_folder) : 0;
-	bool inside = !real || !real_folder || (strncmp(real, real_folder, len) == 0 && real[len] == '/');
-	if (!inside)
-		doctor_tell(d, FINDING_MEND, check, "put a copy there in place of the link, and have your ACME client renew "
-			    "the copy (its deploy hook)", "%s is a link to %s, which the fronts can not see", path, real);
-	free(real);
-	free(real_folder);
-	return inside;
-}
+static const char link_mend[] = "put a copy there in place of the link, and have your ACME client renew the copy (its "
+				"deploy hook)";
 
 /* Whether the fronts can read it and nobody else can. */
 static bool check_mode(struct doctor *d, const char *path)
@@ -37,7 +23,7 @@ static bool check_mode(struct doctor *d, const char *path)
 	char mend[PATH_BYTES + 64];
 	const struct group *fronts = getgrnam(TLS_GROUP);
 	snprintf(mend, sizeof mend, "chown root:%s and chmod 640 %s", fronts ? TLS_GROUP : "root", path);
-	if (!check_link(d, "TLS key", path))
+	if (!doctor_check_link(d, "TLS key", path, link_mend))
 		return false; /* owner and mode are those of a file that is somebody else's business */
 	if (stat(path, &st) < 0)
 		return true; /* reading it tells why */
@@ -97,7 +83,7 @@ void doctor_check_tls(struct doctor *d)
 	X509 *leaf = chain && sk_X509_num(chain) > 0 ? sk_X509_value(chain, 0) : NULL;
 	snprintf(mend, sizeof mend, "put a new one with its chain into %s and its key into %s; then systemctl reload "
 		 "pfxd-device pfxd-admin", s->tls_certificate, s->tls_key);
-	bool seen = check_link(d, "TLS certificate", s->tls_certificate);
+	bool seen = doctor_check_link(d, "TLS certificate", s->tls_certificate, link_mend);
 	if (rc)
 		doctor_tell_trouble(d, "TLS certificate", mend);
 	else if (!leaf)

@@ -117,6 +117,19 @@ def a_configuration_that_is_wrong_is_named_with_its_line(folder):
 
 
 @test
+def a_configuration_behind_a_link_that_the_rooms_do_not_see_is_named(folder):
+    patient = Patient(folder)
+    conf = patient.machine.conf
+    conf.rename(folder / "elsewhere")
+    conf.symlink_to(folder / "elsewhere")
+    patient.only("configuration", f"is a link to {folder / 'elsewhere'}", "put a copy there in place of the link")
+    conf.unlink()
+    (folder / "elsewhere").rename(conf.with_name("beside"))
+    conf.symlink_to("beside")  # this one they see
+    patient.well()
+
+
+@test
 def a_clock_that_is_behind_is_named(folder):
     patient = Patient(folder, env=clock("+2d"))
     patient.only("clock", "the last audit record is of", "set the clock")
