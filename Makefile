@@ -284,12 +284,13 @@ docs/events.md: docs/generate-events common/events.h systemd/pfxd.catalog
 
 # The units name the programs in /usr: with another PREFIX they are of no use.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd $(DESTDIR)$(UNITDIR)/pfxd-.service.d
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)/etc/pfxd $(DESTDIR)$(UNITDIR)
 	install -m 755 $(BUILD)/pfxctl $(BUILD)/pfx-device $(BUILD)/pfxd $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/pfxd-front $(BUILD)/pfxd-keeper $(BUILD)/pfxd-opener $(DESTDIR)$(LIBEXEC)
 	[ -e $(DESTDIR)/etc/pfxd/pfxd.conf ] || install -m 644 conf/pfxd.conf $(DESTDIR)/etc/pfxd/pfxd.conf
 	install -m 644 $(wildcard $(addprefix systemd/*.,target socket service timer)) $(DESTDIR)$(UNITDIR)
-	install -m 644 systemd/pfxd-.service.d/*.conf $(DESTDIR)$(UNITDIR)/pfxd-.service.d
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR)/pfxd-.service.d systemd/pfxd-.service.d/*.conf
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR)/pfxd-opener-.service.d systemd/pfxd-opener-.service.d/*.conf
 	install -D -m 644 systemd/pfxd.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/pfxd.conf
 	install -D -m 644 systemd/pfxd.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pfxd.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog systemd/pfxd.catalog
