@@ -35,7 +35,7 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
 
-.PHONY: all help install-build demo check unit asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
+.PHONY: all help install-build demo check unit crash asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
         check-systemd clean
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -45,6 +45,7 @@ help:
 	@echo 'make              build the programs into $(BUILD)/'
 	@echo 'make demo         install what is missing, build, and play the main job with real clients'
 	@echo 'make check        install what is missing, build, and run every test'
+	@echo 'make crash        N=500 rounds of a mixed load in which something is killed; SEED= for the same again'
 	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer'
 	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'
@@ -136,6 +137,22 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUI
 $(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
 $(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
 
+# Crash tests: the keeper with one migration more than it has, on a disk that can be cut off and broken.
+CRASH_TESTS  = $(patsubst tests/crash/%.c,$(BUILD)/tests/crash/%,$(wildcard tests/crash/test_*.c))
+CRASH_SHARED = $(call objects,tests/crash/world.c tests/crash/disk.c)
+
+$(BUILD)/tests/crash/sql/sql.h: sql/generate $(wildcard sql/*.sql tests/crash/*.sql)
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@$(@D)/generate > $@
+$(BUILD)/tests/crash/db.o: daemon/keeper/db.c $(BUILD)/tests/crash/sql/sql.h
+	@echo '  CC    $<, with one migration more'
+	$(Q)$(CC) -I$(BUILD)/tests/crash/sql $(CFLAGS) -c $< -o $@
+$(CRASH_SHARED) $(CRASH_TESTS:%=%.o): $(BUILD)/sql.h
+$(BUILD)/tests/crash/test_%: $(BUILD)/tests/crash/test_%.o $(CRASH_SHARED) $(BUILD)/tests/crash/db.o $(BUILD)/keeper.a \
+			     $(BUILD)/common.a $(BUILD)/pfxd-opener
+	$(Q)$(CC) $(LDFLAGS) $(filter-out %/pfxd-opener,$^) -lcmocka $(LIBS_keeper) -o $@
+
 # OpenSSL and GnuTLS as readers of PFX files, for the differential test.
 $(BUILD)/tests/other_readers: $(BUILD)/tests/system/other_readers.o
 	$(Q)$(CC) $(LDFLAGS) $^ -lcrypto -lgnutls -o $@
@@ -159,7 +176,15 @@ check-systemd:
 	@packaging/install build demo check package systemd
 	@PFXD_BUILD=$(BUILD) tests/run systemd/boot
 
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(CRASH_TESTS)
+
+# Kills, N of them, and power cuts with more of what may be left each time.
+crash: N = 500
+crash:
+	@packaging/install build demo check
+	@$(MAKE) --no-print-directory all unit
+	@PFXD_CRASH_SEED=$(or $(SEED),$$$$) PFXD_CRASH_SOME=20 $(BUILD)/tests/crash/test_power
+	@PFXD_BUILD=$(BUILD) tests/crash/kill.py $(N) $(SEED)
 
 # The same tests in a build of its own. A sanitizer's first finding ends the process, and so fails the test.
 # The link order is not looked at, because tests with another clock preload libfaketime.

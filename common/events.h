@@ -62,6 +62,8 @@
 	  "the audit could not be verified", "detail") \
 	E(LOG_NOT_EMPTIED,    3003, WARNING,  "09876de87fcf446b896d9bbf76c86bbb", \
 	  "the database's log was not emptied", "detail") \
+	E(OPENED_ANEW,        3004, WARNING,  "529cbf38dd6143dbb6d1c64e02098100", \
+	  "the database was opened anew after an I/O error", "detail") \
 	E(AUDIT_DIFFERS,      3010, CRITICAL, "d626e49ea8c44ece9f025d7934d76c16", \
 	  "the audit and what is stored differ", "detail") \
 	E(TAMPERED,           3011, CRITICAL, "ecd04595469b4ed298d30bb93d277e28", \

@@ -1,20 +1,19 @@
-/* The driver for SQLite. Keeper only. Knows transactions and statements and nothing of what they mean. */
+/* The driver for SQLite: connections, reading, statements. Keeper only. Knows transactions and statements and nothing of
+ * what they mean. */
 #define SQL_TEXTS
-#include "db.h"
+#include "db_parts.h"
 
 #include "clock.h"
 #include "fault.h"
 
-#include <pthread.h>
-#include <sqlite3.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
 	PARAMETERS_MAX = 24,
-	BATCH_MAX = 128,        /* jobs that share one commit */
-	BUSY_MS = 5000,         /* for a checkpoint of another process, a backup for one */
+	CHECKPOINT_PAGES = 1000, /* in the log, before it is copied into the database */
 	MIGRATIONS = sizeof sql_migration / sizeof sql_migration[0],
 };
 
@@ -25,39 +24,23 @@ struct statement {
 	int bind_rc;
 };
 
-struct connection {
-	struct db *db;
-	sqlite3 *handle;
-	struct statement *statements[SQL_COUNT];
-	struct connection *next;
-};
-
-struct job {
-	int (*run)(struct connection *c, void *arg);
-	void *arg;
-	int rc;
-	bool done;
-	char detail[FAULT_DETAIL_MAX];
-	struct job *next;
-};
-
-struct db {
-	char *path;
-	struct connection *writer;
-	pthread_mutex_t lock; /* of all that follows */
-	pthread_cond_t turned;
-	struct job *first, **last;
-	bool leading;
-	struct connection *idle;
-	unsigned readers, reading; /* connections; of them in use */
-	bool gated;                /* new readers wait */
-};
-
 /* ---- errors ---- */
 
-static int broken(sqlite3 *handle, int code, const char *doing)
+/* SQLite takes a page that the disk does not give (EIO) for a damaged one, and says so again on the way back. Whoever asks
+ * it something clears errno before, so that the two can be told apart. */
+static bool is_read_error(const struct connection *c, int code)
 {
-	const char *why = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
+	return (code & 0xff) == SQLITE_CORRUPT && (errno == EIO || (c && c->writes && c->db->doubted));
+}
+
+int db_broken(struct connection *c, int code, const char *doing)
+{
+	if (is_read_error(c, code))
+		code = SQLITE_IOERR_READ;
+	const char *why = c && c->handle && sqlite3_extended_errcode(c->handle) == code ? sqlite3_errmsg(c->handle) :
+											   sqlite3_errstr(code);
+	if (c && c->writes && (code & 0xff) == SQLITE_IOERR)
+		c->db->doubted = true;
 	switch (code & 0xff) {
 	case SQLITE_CONSTRAINT:
 		return fail(FAULT_AGAIN, "%s: %s", doing, why);
@@ -71,21 +54,23 @@ static int broken(sqlite3 *handle, int code, const char *doing)
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 	case SQLITE_NOMEM:
+	case SQLITE_INTERRUPT:
 		return fail(FAULT_UNAVAILABLE, "the database can not be used right now (%s: %s)", doing, why);
 	default:
 		return fail(FAULT_INTERNAL, "%s: %s", doing, why);
 	}
 }
 
-static int run_text(struct connection *c, const char *sql)
+int db_run_text(struct connection *c, const char *sql)
 {
+	errno = 0;
 	int code = sqlite3_exec(c->handle, sql, NULL, NULL, NULL);
-	return code == SQLITE_OK ? 0 : broken(c->handle, code, "run");
+	return code == SQLITE_OK ? 0 : db_broken(c, code, "run");
 }
 
 /* ---- connections ---- */
 
-static void connection_close(struct connection *c)
+void db_disconnect(struct connection *c)
 {
 	if (!c)
 		return;
@@ -94,18 +79,21 @@ static void connection_close(struct connection *c)
 			sqlite3_finalize(c->statements[i]->handle);
 		free(c->statements[i]);
 	}
+	if (c->db->doubted && c->handle) /* the log is read again then: see db_write.c */
+		sqlite3_db_config(c->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_close(c->handle);
 	free(c);
 }
 
-static int ask(struct connection *c, const char *pragma, char *ret, size_t size)
+int db_ask(struct connection *c, const char *pragma, char *ret, size_t size)
 {
 	sqlite3_stmt *s;
+	errno = 0;
 	int code = sqlite3_prepare_v2(c->handle, pragma, -1, &s, NULL);
 	if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
 		sqlite3_snprintf((int)size, ret, "%s", sqlite3_column_text(s, 0));
 	sqlite3_finalize(s);
-	return code == SQLITE_ROW ? 0 : broken(c->handle, code, pragma);
+	return code == SQLITE_ROW ? 0 : db_broken(c, code, pragma);
 }
 
 /* SQLite answers with the mode that it got. Without the log readers would block the writer, and every promise about
@@ -113,7 +101,7 @@ static int ask(struct connection *c, const char *pragma, char *ret, size_t size)
 static int check_mode(struct connection *c)
 {
 	char mode[16] = "";
-	int rc = ask(c, "PRAGMA journal_mode=WAL", mode, sizeof mode);
+	int rc = db_ask(c, "PRAGMA journal_mode=WAL", mode, sizeof mode);
 	if (rc == 0 && strcmp(mode, "wal") != 0)
 		rc = fail(FAULT_UNAVAILABLE,
 			  "the file system of %s does not let SQLite keep a write-ahead log (mode %s): "
@@ -121,7 +109,23 @@ static int check_mode(struct connection *c)
 	return rc;
 }
 
-static int connection_open(struct db *db, bool writer, struct connection **ret)
+int db_copy_log(struct connection *c)
+{
+	errno = 0;
+	int code = sqlite3_wal_checkpoint_v2(c->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : db_broken(c, code, "copy the log");
+}
+
+/* SQLite would do so by itself, and keep to itself how it ended. What was committed stands either way. */
+static int after_commit(void *arg, __attribute__((unused)) sqlite3 *handle, __attribute__((unused)) const char *name,
+			int pages)
+{
+	if (pages >= CHECKPOINT_PAGES)
+		db_copy_log(arg);
+	return SQLITE_OK;
+}
+
+int db_connect(struct db *db, bool writer, struct connection **ret)
 {
 	/* secure_delete and foreign_keys belong to the connection, page_size only to a file that is new. */
 	static const char common[] = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA cache_size=-1024;"
@@ -131,20 +135,24 @@ static int connection_open(struct db *db, bool writer, struct connection **ret)
 	if (!c)
 		return fail(FAULT_UNAVAILABLE, "no memory for the database");
 	c->db = db;
+	c->writes = writer;
+	errno = 0;
 	int code = sqlite3_open_v2(db->path, &c->handle, flags, NULL);
-	int rc = code == SQLITE_OK ? 0 : broken(c->handle, code, "open");
+	int rc = code == SQLITE_OK ? 0 : db_broken(c, code, "open");
 	if (rc == 0) {
-		sqlite3_busy_timeout(c->handle, BUSY_MS);
+		sqlite3_busy_timeout(c->handle, DB_BUSY_MS);
 		sqlite3_extended_result_codes(c->handle, 1);
 		sqlite3_db_config(c->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-		rc = run_text(c, common);
+		rc = db_run_text(c, common);
 	}
 	if (rc == 0 && writer)
-		rc = run_text(c, "PRAGMA page_size=8192; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;");
+		rc = db_run_text(c, "PRAGMA page_size=8192; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;");
 	if (rc == 0 && writer)
 		rc = check_mode(c);
+	if (rc == 0 && writer)
+		sqlite3_wal_hook(c->handle, after_commit, c);
 	if (rc < 0)
-		connection_close(c);
+		db_disconnect(c);
 	else
 		*ret = c;
 	return rc;
@@ -154,7 +162,7 @@ static int connection_open(struct db *db, bool writer, struct connection **ret)
 static int migrate(struct db *db)
 {
 	char text[24] = "";
-	int rc = ask(db->writer, "PRAGMA user_version", text, sizeof text);
+	int rc = db_ask(db->writer, "PRAGMA user_version", text, sizeof text);
 	long long version = strtoll(text, NULL, 10);
 	if (rc == 0 && version > MIGRATIONS)
 		return fail(FAULT_CONFLICT, "the database %s is of version %lld, this program knows up to %d: "
@@ -163,11 +171,11 @@ static int migrate(struct db *db)
 	for (; rc == 0 && version < MIGRATIONS; version++) {
 		char bump[64];
 		sqlite3_snprintf(sizeof bump, bump, "PRAGMA user_version=%lld; COMMIT;", version + 1);
-		rc = run_text(db->writer, "BEGIN IMMEDIATE");
+		rc = db_run_text(db->writer, "BEGIN IMMEDIATE");
 		if (rc == 0)
-			rc = run_text(db->writer, sql_migration[version]);
+			rc = db_run_text(db->writer, sql_migration[version]);
 		if (rc == 0)
-			rc = run_text(db->writer, bump);
+			rc = db_run_text(db->writer, bump);
 		if (rc < 0)
 			return rc;
 	}
@@ -184,7 +192,7 @@ int db_open(const char *path, struct db **ret)
 	pthread_mutex_init(&db->lock, NULL);
 	clock_condition_init(&db->turned);
 	db->last = &db->first;
-	int rc = connection_open(db, true, &db->writer);
+	int rc = db_connect(db, true, &db->writer);
 	if (rc == 0)
 		rc = migrate(db);
 	if (rc < 0)
@@ -194,16 +202,22 @@ int db_open(const char *path, struct db **ret)
 	return rc;
 }
 
+void db_disconnect_readers(struct db *db)
+{
+	for (struct connection *c = db->all, *next; c; c = next) {
+		next = c->next;
+		db_disconnect(c);
+	}
+	db->all = db->idle = NULL;
+	db->readers = 0;
+}
+
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	while (db->idle) {
-		struct connection *c = db->idle;
-		db->idle = c->next;
-		connection_close(c);
-	}
-	connection_close(db->writer);
+	db_disconnect_readers(db);
+	db_disconnect(db->writer);
 	free(db->path);
 	free(db);
 }
@@ -224,7 +238,7 @@ static int take_reader(struct db *db, struct connection **ret)
 	*ret = db->idle;
 	bool full = !*ret && db->readers == DB_READERS_MAX;
 	if (*ret)
-		db->idle = (*ret)->next;
+		db->idle = (*ret)->next_idle;
 	else if (!full)
 		db->readers++;
 	db->reading += !full;
@@ -234,12 +248,16 @@ static int take_reader(struct db *db, struct connection **ret)
 
 static int open_reader(struct db *db, struct connection **ret)
 {
-	int rc = connection_open(db, false, ret);
-	if (rc == 0)
-		return 0;
+	int rc = db_connect(db, false, ret);
 	pthread_mutex_lock(&db->lock);
-	db->readers--;
-	db->reading--;
+	if (rc == 0) {
+		(*ret)->next = db->all;
+		db->all = *ret;
+	} else {
+		db->readers--;
+		db->reading--;
+		pthread_cond_broadcast(&db->turned);
+	}
 	pthread_mutex_unlock(&db->lock);
 	return rc;
 }
@@ -252,7 +270,7 @@ int db_read(struct db *db, struct connection **ret)
 		rc = open_reader(db, &c);
 	if (rc < 0 || !c)
 		return rc;
-	rc = run_text(c, "BEGIN");
+	rc = db_run_text(c, "BEGIN");
 	if (rc < 0)
 		db_read_done(c);
 	else
@@ -268,7 +286,7 @@ void db_read_done(struct connection *c)
 	if (!sqlite3_get_autocommit(c->handle))
 		sqlite3_exec(c->handle, "COMMIT", NULL, NULL, NULL);
 	pthread_mutex_lock(&db->lock);
-	c->next = db->idle;
+	c->next_idle = db->idle;
 	db->idle = c;
 	if (--db->reading == 0 && db->gated)
 		pthread_cond_broadcast(&db->turned);
@@ -319,7 +337,7 @@ int db_check(struct connection *c, unsigned seconds)
 	clock_condition_init(&w.turned);
 	if (pthread_create(&thread, NULL, watch_main, &w) != 0)
 		return fail(FAULT_UNAVAILABLE, "no thread to watch the time");
-	int rc = ask(c, "PRAGMA quick_check(1)", said, sizeof said);
+	int rc = db_ask(c, "PRAGMA quick_check(1)", said, sizeof said);
 	watch_end(&w, thread);
 	if (clock_ms() >= w.until_ms)
 		return fail(FAULT_TIMED_OUT, "looking at the whole database took more than %u seconds", seconds);
@@ -329,142 +347,16 @@ int db_check(struct connection *c, unsigned seconds)
 int db_size(struct connection *c, uint32_t *ret_version, uint64_t *ret_bytes)
 {
 	char version[24] = "", pages[24] = "", bytes[24] = "";
-	int rc = ask(c, "PRAGMA user_version", version, sizeof version);
+	int rc = db_ask(c, "PRAGMA user_version", version, sizeof version);
 	if (rc == 0)
-		rc = ask(c, "PRAGMA page_count", pages, sizeof pages);
+		rc = db_ask(c, "PRAGMA page_count", pages, sizeof pages);
 	if (rc == 0)
-		rc = ask(c, "PRAGMA page_size", bytes, sizeof bytes);
+		rc = db_ask(c, "PRAGMA page_size", bytes, sizeof bytes);
 	if (rc < 0)
 		return rc;
 	*ret_version = (uint32_t)strtoul(version, NULL, 10);
 	*ret_bytes = strtoull(pages, NULL, 10) * strtoull(bytes, NULL, 10);
 	return 0;
-}
-
-/* ---- writing ---- */
-
-static void job_failed(struct job *job, int rc)
-{
-	job->rc = rc;
-	strcpy(job->detail, fault_detail());
-}
-
-/* Runs one job in a savepoint. An error here is one of the savepoint itself: then the whole batch must go, for what a
- * failed job has half done could not be taken back alone. */
-static int run_job(struct connection *c, struct job *job)
-{
-	int rc = run_text(c, "SAVEPOINT job");
-	if (rc < 0)
-		return rc;
-	job->rc = job->run(c, job->arg);
-	if (job->rc < 0) {
-		job_failed(job, job->rc);
-		rc = run_text(c, "ROLLBACK TO job");
-	}
-	return rc < 0 ? rc : run_text(c, "RELEASE job");
-}
-
-static void run_batch(struct connection *c, struct job *jobs)
-{
-	int rc = run_text(c, "BEGIN IMMEDIATE");
-	for (struct job *job = jobs; rc == 0 && job; job = job->next) {
-		rc = run_job(c, job);
-		/* On a full disk SQLite may roll the whole transaction back by itself: then every member is lost. */
-		if (rc == 0 && sqlite3_get_autocommit(c->handle))
-			rc = fail(FAULT_UNAVAILABLE, "the database gave the transaction up: %s", job->detail);
-	}
-	if (rc == 0)
-		rc = run_text(c, "COMMIT");
-	if (rc == 0)
-		return;
-	for (struct job *job = jobs; job; job = job->next)
-		if (job->rc >= 0)
-			job_failed(job, rc);
-	if (!sqlite3_get_autocommit(c->handle))
-		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
-}
-
-/* Takes up to BATCH_MAX jobs off the queue. The lock is held. */
-static struct job *take_batch(struct db *db)
-{
-	struct job *batch = db->first, **end = &db->first;
-	for (unsigned n = 0; n < BATCH_MAX && *end; n++)
-		end = &(*end)->next;
-	db->first = *end;
-	*end = NULL;
-	if (!db->first)
-		db->last = &db->first;
-	return batch;
-}
-
-/* The thread that finds nobody leading runs the batch for all who wait; they only sleep. */
-int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg)
-{
-	struct job job = { .run = run, .arg = arg };
-	pthread_mutex_lock(&db->lock);
-	*db->last = &job;
-	/* The queue never outlives the job: this function returns when a batch with it is done. */
-	/* cppcheck-suppress autoVariables */
-	db->last = &job.next;
-	while (!job.done) {
-		if (db->leading) {
-			pthread_cond_wait(&db->turned, &db->lock);
-			continue;
-		}
-		db->leading = true;
-		struct job *batch = take_batch(db);
-		pthread_mutex_unlock(&db->lock);
-		run_batch(db->writer, batch);
-		pthread_mutex_lock(&db->lock);
-		for (struct job *next; batch; batch = next) {
-			next = batch->next; /* a job that is done may be gone at once */
-			batch->done = true;
-		}
-		db->leading = false;
-		pthread_cond_broadcast(&db->turned);
-	}
-	pthread_mutex_unlock(&db->lock);
-	return job.rc < 0 ? fail((enum fault)-job.rc, "%s", job.detail) : job.rc;
-}
-
-/* Takes the lead as a job would, because the writer's connection has one user at a time, and shuts the gate. Then waits
- * for those who read. */
-static void shut_gate(struct db *db)
-{
-	struct timespec until;
-	int late = 0;
-	pthread_mutex_lock(&db->lock);
-	while (db->leading)
-		pthread_cond_wait(&db->turned, &db->lock);
-	db->leading = db->gated = true;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += DB_GATE_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	while (db->reading > 0 && late == 0)
-		late = pthread_cond_timedwait(&db->turned, &db->lock, &until);
-	pthread_mutex_unlock(&db->lock);
-}
-
-static void open_gate(struct db *db)
-{
-	pthread_mutex_lock(&db->lock);
-	db->leading = db->gated = false;
-	pthread_cond_broadcast(&db->turned);
-	pthread_mutex_unlock(&db->lock);
-}
-
-int db_truncate_log(struct db *db)
-{
-	shut_gate(db);
-	/* Does not wait for a reader that is still there: everybody else waits meanwhile. */
-	sqlite3_busy_timeout(db->writer->handle, 0);
-	int code = sqlite3_wal_checkpoint_v2(db->writer->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	sqlite3_busy_timeout(db->writer->handle, BUSY_MS);
-	int rc = code == SQLITE_OK ? 0 : code == SQLITE_BUSY ? fail(FAULT_AGAIN, "a reader still holds the log") :
-							       broken(db->writer->handle, code, "empty the log");
-	open_gate(db);
-	return rc;
 }
 
 /* ---- statements ---- */
@@ -475,10 +367,11 @@ static int prepare(struct connection *c, enum sql sql, struct statement **ret)
 	if (!s)
 		return fail(FAULT_UNAVAILABLE, "no memory for a statement");
 	s->connection = c;
+	errno = 0;
 	int code = sqlite3_prepare_v3(c->handle, sql_text[sql], -1, SQLITE_PREPARE_PERSISTENT, &s->handle, NULL);
 	if (code != SQLITE_OK) {
 		free(s);
-		return broken(c->handle, code, "prepare");
+		return db_broken(c, code, "prepare");
 	}
 	for (int n = 1; n <= PARAMETERS_MAX; n++) {
 		char name[8];
@@ -532,11 +425,12 @@ void bind_number(struct statement *s, int n, int64_t v)
 int statement_step(struct statement *s)
 {
 	if (s->bind_rc != SQLITE_OK)
-		return broken(NULL, s->bind_rc, "bind");
+		return db_broken(NULL, s->bind_rc, "bind");
+	errno = 0;
 	int code = sqlite3_step(s->handle);
 	if (code == SQLITE_ROW)
 		return 1;
-	return code == SQLITE_DONE ? 0 : broken(s->connection->handle, code, "step");
+	return code == SQLITE_DONE ? 0 : db_broken(s->connection, code, "step");
 }
 
 int statement_run(struct statement *s)

@@ -23,14 +23,17 @@ void db_close(struct db *db);
 const char *db_path(const struct db *db);
 
 /* A connection for reading, in a transaction of its own: all that is read through it is of one moment. UNAVAILABLE
- * when too many are out. Whoever has one neither writes nor asks for another until it is given back. */
+ * when too many are out; also from a statement, when the database is opened anew after an I/O error. Whoever has one neither writes nor asks for another until it is given back. */
 int db_read(struct db *db, struct connection **ret);
 void db_read_done(struct connection *c);
 
 /* Runs job(connection, arg) in a transaction and makes it durable before it returns. Jobs that arrive while another
  * commits share the next commit, each in a savepoint: one that fails (a negative code) leaves nothing and costs the
- * others nothing; a commit that fails fails all its members with UNAVAILABLE. job may run on another thread, and must
- * only touch the connection and arg. fail()'s sentence comes along. */
+ * others nothing; a commit that fails fails all its members, those that were refused too, with UNAVAILABLE. job may run
+ * on another thread, and must only touch the connection and arg. fail()'s sentence comes along.
+ *
+ * After an I/O error all connections are closed and opened again before anything more is written; until that can be
+ * done every write is UNAVAILABLE. It is tried at each write. Readers go on meanwhile. */
 int db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *arg);
 
 /* Copies what the log holds into the database and empties it: what was deleted is then gone from both. New readers
