@@ -139,7 +139,7 @@ $(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
 
 # Crash tests: the keeper with one migration more than it has, on a disk that can be cut off and broken.
 CRASH_TESTS  = $(patsubst tests/crash/%.c,$(BUILD)/tests/crash/%,$(wildcard tests/crash/test_*.c))
-CRASH_SHARED = $(call objects,tests/crash/world.c tests/crash/disk.c)
+CRASH_SHARED = $(call objects,$(addprefix tests/crash/,world.c disk.c memory.c))
 
 $(BUILD)/tests/crash/sql/sql.h: sql/generate $(wildcard sql/*.sql tests/crash/*.sql)
 	@mkdir -p $(@D)
@@ -152,6 +152,12 @@ $(CRASH_SHARED) $(CRASH_TESTS:%=%.o): $(BUILD)/sql.h
 $(BUILD)/tests/crash/test_%: $(BUILD)/tests/crash/test_%.o $(CRASH_SHARED) $(BUILD)/tests/crash/db.o $(BUILD)/keeper.a \
 			     $(BUILD)/common.a $(BUILD)/pfxd-opener
 	$(Q)$(CC) $(LDFLAGS) $(filter-out %/pfxd-opener,$^) -lcmocka $(LIBS_keeper) -o $@
+
+# Preloaded into the rooms: no sanitizer, and none of the flags of a program.
+$(BUILD)/tests/crash/shortage.so: tests/crash/shortage.c
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(CC) -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE -fPIC -shared $< -o $@
 
 # OpenSSL and GnuTLS as readers of PFX files, for the differential test.
 $(BUILD)/tests/other_readers: $(BUILD)/tests/system/other_readers.o
@@ -176,7 +182,7 @@ check-systemd:
 	@packaging/install build demo check package systemd
 	@PFXD_BUILD=$(BUILD) tests/run systemd/boot
 
-unit: $(UNIT_TESTS) $(CRASH_TESTS)
+unit: $(UNIT_TESTS) $(CRASH_TESTS) $(BUILD)/tests/crash/shortage.so
 
 # Kills, N of them, and power cuts with more of what may be left each time.
 crash: N = 500

@@ -9,7 +9,7 @@
 struct buf {
 	uint8_t *data;
 	size_t len, size, max;
-	bool failed;
+	bool failed, overflowed;
 };
 
 enum { BUF_FIRST_SIZE = 256 };
@@ -44,7 +44,7 @@ void buf_reset(struct buf *b)
 	if (b->data)
 		explicit_bzero(b->data, b->len);
 	b->len = 0;
-	b->failed = false;
+	b->failed = b->overflowed = false;
 }
 
 const uint8_t *buf_data(const struct buf *b)
@@ -68,6 +68,11 @@ bool buf_ok(const struct buf *b)
 	return !b->failed;
 }
 
+bool buf_overflowed(const struct buf *b)
+{
+	return b->overflowed;
+}
+
 /* Moves to a larger block. Never realloc(): it would leave the old bytes behind where it is not our own. */
 static bool grow(struct buf *b, size_t need)
 {
@@ -89,6 +94,8 @@ static bool grow(struct buf *b, size_t need)
 
 uint8_t *buf_reserve(struct buf *b, size_t len)
 {
+	if (!b->failed && len > b->max - b->len)
+		b->overflowed = true;
 	if (b->failed || len > b->max - b->len || (b->len + len > b->size && !grow(b, b->len + len))) {
 		b->failed = true;
 		return NULL;

@@ -31,6 +31,9 @@ struct view buf_view(const struct buf *b);
 /* Appending never fails at once: a put that finds no room or no memory marks the buffer, and so does each later one.
  * Ask buf_ok() once, at the end. */
 bool buf_ok(const struct buf *b);
+/* Whether what failed first was a put that would not have fitted into max bytes, and not the memory: for whoever takes
+ * what is too large for damaged. */
+bool buf_overflowed(const struct buf *b);
 void buf_put(struct buf *b, const void *p, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u32(struct buf *b, uint32_t v);

@@ -47,7 +47,9 @@ int base64_decode(struct view text, struct buf *ret)
 	if (digits % 4)
 		return fail(FAULT_MALFORMED_REQUEST, "not base64: %u characters are missing at the end",
 			    4 - digits % 4);
-	return buf_ok(ret) ? 0 : fail(FAULT_TOO_LARGE, "the decoded bytes are too many");
+	if (buf_overflowed(ret))
+		return fail(FAULT_TOO_LARGE, "the decoded bytes are too many");
+	return buf_ok(ret) ? 0 : fail(FAULT_UNAVAILABLE, "no memory to decode base64");
 }
 
 static void encode(struct view v, const char *letters, bool padded, struct buf *ret)

@@ -5,7 +5,8 @@
 
 #include "buf.h"
 
-/* Decodes into ret, appending. Line breaks (CR, LF) are ignored; anything else out of place is MALFORMED_REQUEST. */
+/* Decodes into ret, appending. Line breaks (CR, LF) are ignored; anything else out of place is MALFORMED_REQUEST.
+ * TOO_LARGE when ret has no room; UNAVAILABLE without memory. */
 int base64_decode(struct view text, struct buf *ret);
 void base64_encode(struct view bytes, struct buf *ret);
 void base64url_encode(struct view bytes, struct buf *ret);

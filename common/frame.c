@@ -103,7 +103,7 @@ int frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_
 	buf_reset(b);
 	uint8_t *at = buf_reserve(b, len - 1);
 	if (!at)
-		return fail(FAULT_INTERNAL, "no memory for a frame of %u bytes", len);
+		return fail(FAULT_UNAVAILABLE, "no memory for a frame of %u bytes", len);
 	rc = receive_all(fd, at, len - 1, deadline_ms);
 	if (rc < 0)
 		return rc;

@@ -48,7 +48,10 @@ static bool get_time(struct view *v, int64_t *ret, uint64_t max)
 	{ \
 		(void)m; \
 		FIELDS_##name(PUT_FIELD) \
-		return buf_ok(b) ? 0 : fail(FAULT_INTERNAL, "a message did not fit its buffer: " #name); \
+		if (buf_ok(b)) \
+			return 0; \
+		return buf_overflowed(b) ? fail(FAULT_INTERNAL, "a message did not fit its buffer: " #name) : \
+					   fail(FAULT_UNAVAILABLE, "no memory for a message: " #name); \
 	} \
 	int get_##name(struct view *v, struct msg_##name *ret) \
 	{ \

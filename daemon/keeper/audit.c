@@ -97,9 +97,11 @@ static int record_mac(const struct keyring *keyring, const uint8_t previous[stat
 	buf_put_bytes(b, row->object);
 	buf_put_bytes(b, row->detail);
 	buf_put_bytes(b, row->request_id);
-	if (!buf_ok(b))
+	if (buf_overflowed(b))
 		return fail(FAULT_TAMPERED, "audit record %llu is larger than any that this service writes",
 			    (unsigned long long)row->sequence);
+	if (!buf_ok(b))
+		return fail(FAULT_UNAVAILABLE, "no memory for an audit record");
 	return seal_mac(keyring_audit_key(keyring), b, ret);
 }
 

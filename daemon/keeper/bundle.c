@@ -115,7 +115,9 @@ int bundle_etag(const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1])
 	buf_put_text(text, "W/\"");
 	base64url_encode(view_of(digest, 16), text);
 	buf_put_text(text, "\"");
-	text_copy(buf_view(text), ret, BUNDLE_ETAG_CHARS + 1);
+	/* An empty tag would match every other one. */
+	if (buf_len(text) != BUNDLE_ETAG_CHARS || !text_copy(buf_view(text), ret, BUNDLE_ETAG_CHARS + 1))
+		return fail(FAULT_UNAVAILABLE, "no memory for an entity tag");
 	return 0;
 }
 
@@ -246,10 +248,12 @@ static int put_intermediate(struct connection *c, struct view sha256, struct buf
 		return rc;
 	bind_blob(s, 1, sha256);
 	rc = statement_step(s);
+	bool there = rc > 0;
+	if (there)
+		rc = digest_sha256(column_view(s, 0), digest);
 	if (rc < 0)
 		return rc;
-	if (rc == 0 || digest_sha256(column_view(s, 0), digest) < 0 ||
-	    !view_equal(sha256, view_of(digest, sizeof digest))) {
+	if (!there || !view_equal(sha256, view_of(digest, sizeof digest))) {
 		char hex[65];
 		hex_encode(view_of(sha256.p, 32), hex);
 		return fail(FAULT_TAMPERED, "the chain certificate %s was changed or is gone", hex);
@@ -321,7 +325,9 @@ static int put_json(struct keeper *k, struct connection *c, const struct bundle 
 	put_removed(b, ret_secret);
 	json_end(ret_secret, '}');
 	if (rc == 0 && !buf_ok(ret_secret))
-		rc = fail(FAULT_UNAVAILABLE, "the bundle is larger than %u bytes", BUNDLE_JSON_MAX_BYTES);
+		rc = buf_overflowed(ret_secret) ?
+		     fail(FAULT_UNAVAILABLE, "the bundle is larger than %u bytes", BUNDLE_JSON_MAX_BYTES) :
+		     fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	return rc;
 }
 

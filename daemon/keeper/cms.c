@@ -4,6 +4,7 @@
 #include "fault.h"
 #include "openssl_ptr.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
@@ -20,11 +21,20 @@ static int encode(CMS_ContentInfo *cms, struct buf *ret)
 	return at && i2d_CMS_ContentInfo(cms, &at) == len ? 0 : broken("encode a bundle");
 }
 
+/* OpenSSL does not look at every allocation: without memory it leaves out contents, or signs something else, and says
+ * nothing. malloc() does; errno was 0 at the beginning. */
+static int checked(int rc)
+{
+	ERR_clear_error();
+	return errno == ENOMEM ? fail(FAULT_UNAVAILABLE, "no memory for a bundle") : rc;
+}
+
 int cms_sign(X509 *certificate, EVP_PKEY *key, struct view content, struct buf *ret_secret)
 {
+	errno = 0;
 	BIO_PTR in = BIO_new_mem_buf(content.p, (int)content.len);
 	CMS cms = in ? CMS_sign(certificate, key, NULL, in, CMS_BINARY | CMS_NOSMIMECAP) : NULL;
-	return cms ? encode(cms, ret_secret) : broken("sign a bundle");
+	return checked(cms ? encode(cms, ret_secret) : broken("sign a bundle"));
 }
 
 static bool choose_rsa(CMS_RecipientInfo *recipient, bool enveloped)
@@ -63,11 +73,12 @@ static bool add_recipient(CMS_ContentInfo *cms, X509 *certificate, bool envelope
 int cms_encrypt(struct view certificate_der, bool enveloped, struct view content_secret, struct buf *ret)
 {
 	const uint8_t *at = certificate_der.p;
+	errno = 0;
 	const EVP_CIPHER *cipher = enveloped ? EVP_aes_256_cbc() : EVP_aes_256_gcm();
 	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)certificate_der.len);
 	BIO_PTR in = BIO_new_mem_buf(content_secret.p, (int)content_secret.len);
 	CMS cms = certificate && in ? CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL) : NULL;
 	if (!cms || !add_recipient(cms, certificate, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
-		return broken("encrypt a bundle");
-	return encode(cms, ret);
+		return checked(broken("encrypt a bundle"));
+	return checked(encode(cms, ret));
 }

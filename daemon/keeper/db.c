@@ -13,6 +13,7 @@
 
 enum {
 	PARAMETERS_MAX = 24,
+	END_TRIES = 2,           /* of a reader's transaction */
 	CHECKPOINT_PAGES = 1000, /* in the log, before it is copied into the database */
 	MIGRATIONS = sizeof sql_migration / sizeof sql_migration[0],
 };
@@ -278,16 +279,33 @@ int db_read(struct db *db, struct connection **ret)
 	return rc;
 }
 
+/* The lock is held. */
+static void forget_reader(struct db *db, struct connection *c)
+{
+	struct connection **at = &db->all;
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	db->readers--;
+	db_disconnect(c);
+}
+
+/* Without memory not even the end of a transaction is sure; whoever got the connection next would be told of it. */
 void db_read_done(struct connection *c)
 {
 	if (!c)
 		return;
 	struct db *db = c->db;
-	if (!sqlite3_get_autocommit(c->handle))
-		sqlite3_exec(c->handle, "COMMIT", NULL, NULL, NULL);
+	for (int try = 0; try < END_TRIES && !sqlite3_get_autocommit(c->handle); try++)
+		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
+	bool ended = sqlite3_get_autocommit(c->handle);
 	pthread_mutex_lock(&db->lock);
-	c->next_idle = db->idle;
-	db->idle = c;
+	if (ended) {
+		c->next_idle = db->idle;
+		db->idle = c;
+	} else {
+		forget_reader(db, c);
+	}
 	if (--db->reading == 0 && db->gated)
 		pthread_cond_broadcast(&db->turned);
 	pthread_mutex_unlock(&db->lock);

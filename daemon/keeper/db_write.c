@@ -71,10 +71,13 @@ static void open_gate(struct db *db)
  * database lacks a part. Only when every connection was closed is that index made again, from the log alone; then all
  * of the log is copied once more. */
 
+/* Also where even that can not be done, for want of memory, the connection is closed and opened anew. */
 static void roll_back(struct connection *c)
 {
 	if (!sqlite3_get_autocommit(c->handle))
 		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
+	if (!sqlite3_get_autocommit(c->handle))
+		c->db->doubted = true;
 }
 
 /* A commit that failed has left pages in the log, which must not be taken for whole when the log is read again. A
@@ -82,6 +85,7 @@ static void roll_back(struct connection *c)
 static int write_over_failed(struct connection *writer)
 {
 	char version[24] = "", sql[96];
+	roll_back(writer);
 	int rc = db_ask(writer, "PRAGMA user_version", version, sizeof version);
 	sqlite3_snprintf(sizeof sql, sql, "BEGIN IMMEDIATE; PRAGMA user_version=%s; COMMIT", version);
 	if (rc == 0)

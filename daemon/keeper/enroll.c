@@ -11,6 +11,7 @@
 #include "seal.h"
 #include "serve.h"
 
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
@@ -21,8 +22,9 @@ enum { TRIES = 3, SIGNATURE_INTEGER_MAX = 49, LEAST_RSA_BITS = 2048, MOST_RSA_BI
 
 static int decode_csr(struct view pem, struct buf *ret)
 {
-	if (pem_decode("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", pem, ret) == 0)
-		return 0;
+	int rc = pem_decode("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", pem, ret);
+	if (rc == 0 || rc == -FAULT_UNAVAILABLE)
+		return rc;
 	return fail(FAULT_MALFORMED_CSR, "csr is not a PEM block -----BEGIN CERTIFICATE REQUEST-----");
 }
 
@@ -104,8 +106,12 @@ static int open_csr(struct keeper *k, struct view csr, EVP_PKEY **ret)
 		rc = openers_csr(k->openers, request, opened, &fields);
 	if (rc < 0)
 		return rc;
+	errno = 0;
 	PKEY key = read_opened_csr(fields, &m) == 0 && plausible(&m) ? key_of(&m) : NULL;
-	if (!key || !occurs_in(key, csr))
+	bool found = key && occurs_in(key, csr);
+	if (!found && errno == ENOMEM)
+		return fail(FAULT_UNAVAILABLE, "no memory for a key");
+	if (!found)
 		return fail(FAULT_MALFORMED_CSR,
 			    "the public key that was read does not stand in the request as RFC 5280 "
 			    "encodes it (uncompressed point, named curve)");
@@ -130,6 +136,7 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 	char user[UUID_TEXT + 1];
 	uint8_t digest[32];
 	text_copy(user_id, user, sizeof user);
+	errno = 0;
 	buf_free(ret->der);
 	ret->der = buf_new(CERTIFICATE_MAX_BYTES);
 	int rc = ret->der ? ca_issue(keyring_ca_key(k->keyring, 0), keyring_ca_certificate(k->keyring, 0), key,
@@ -141,6 +148,9 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 		rc = digest_sha256(buf_view(ret->der), digest);
 	if (rc == 0)
 		hex_encode(view_of(digest, sizeof digest), ret->fingerprint);
+	/* OpenSSL does not look at every allocation. What it makes without memory may lack something. */
+	if (errno == ENOMEM)
+		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 	if (rc == 0 && (ret->not_after = certificate_ends(certificate)) == 0)
 		rc = fail(FAULT_INTERNAL, "a certificate without an end");
 	return rc;
@@ -163,6 +173,8 @@ static int put_answer(const struct keyring *keyring, const char *device_id, stru
 		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 	pem_encode("CERTIFICATE", der, certificate);
 	int rc = put_chain(keyring, chain);
+	if (rc == 0 && (!buf_ok(certificate) || !buf_ok(chain)))
+		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 	const struct msg_enrolled message = { view_text(device_id), buf_view(certificate), buf_view(chain) };
 	return rc < 0 ? rc : put_enrolled(answer, &message);
 }
@@ -341,6 +353,7 @@ static bool is_ecdsa_signature(struct view v)
 static int check_signature(const struct row_device_certificate *present, struct view csr, struct view signature)
 {
 	const uint8_t *at = present->der.p;
+	errno = 0;
 	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)present->der.len);
 	EVP_PKEY *key = certificate ? X509_get0_pubkey(certificate) : NULL;
 	MD_CTX context = EVP_MD_CTX_new();
@@ -350,6 +363,8 @@ static int check_signature(const struct row_device_certificate *present, struct 
 	bool good = shaped && EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
 		    EVP_DigestVerify(context, signature.p, signature.len, csr.p, csr.len) == 1;
 	ERR_clear_error();
+	if (!good && errno == ENOMEM)
+		return fail(FAULT_UNAVAILABLE, "no memory to check a signature");
 	return good ? 0 : fail(FAULT_BAD_PROOF_OF_POSSESSION,
 			       "signature is not one by the device's present key over the "
 						  "DER of the request, with SHA-256");

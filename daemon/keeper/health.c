@@ -92,7 +92,9 @@ static int open_probe(struct keeper *k, struct view value)
 	struct view key_id, wrapped;
 	char id[KEYRING_ID_CHARS + 1];
 	BUF text = buf_new(PROBE_MAX_BYTES);
-	if (!text || !view_get(&value, KEYRING_ID_CHARS, &key_id) || !view_get(&value, SEAL_WRAPPED_BYTES, &wrapped) ||
+	if (!text)
+		return fail(FAULT_UNAVAILABLE, "no memory to open it");
+	if (!view_get(&value, KEYRING_ID_CHARS, &key_id) || !view_get(&value, SEAL_WRAPPED_BYTES, &wrapped) ||
 	    !text_copy(key_id, id, sizeof id))
 		return fail(FAULT_TAMPERED, "it is cut short");
 	const struct binding binding = probe_binding(id);

@@ -128,7 +128,9 @@ static int prepare(struct import *im, struct prepared *p, const struct msg_opene
 {
 	uuid_make(p->id);
 	p->chain = buf_new(PFX_CHAIN_MAX * 32);
-	int rc = p->chain ? chain_digests(m->chain, im->opened.chain, p->chain) : fail(FAULT_UNAVAILABLE, "no memory");
+	if (!p->chain)
+		return fail(FAULT_UNAVAILABLE, "no memory for a chain");
+	int rc = chain_digests(m->chain, im->opened.chain, p->chain);
 	if (rc == 0)
 		rc = digest_sha1(m->certificate, p->sha1);
 	if (rc == 0)

@@ -55,8 +55,10 @@ static int check(const struct keyring *keyring, const char *kind, struct stateme
 	uint8_t mac[32];
 	/* A name's first column is a person's; such a record is called by its user's id, which may be logged. */
 	int first = strcmp(kind, "name") == 0 ? 1 : 0;
-	if (!buf_ok(bytes))
+	if (buf_overflowed(bytes))
 		return tampered(kind, column_view(s, first));
+	if (!buf_ok(bytes))
+		return fail(FAULT_UNAVAILABLE, "no memory for a row");
 	int rc = seal_mac(keyring_rows_key(keyring), bytes, mac);
 	if (rc == 0 && !view_equal_secret(column_view(s, mac_column), view_of(mac, sizeof mac)))
 		rc = tampered(kind, column_view(s, first));

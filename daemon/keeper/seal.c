@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 enum { BINDING_MAX_BYTES = 512 };
 
@@ -22,6 +23,8 @@ static void fetch(void)
 	gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	wrap_pad = EVP_CIPHER_fetch(NULL, "AES-256-WRAP-PAD", NULL);
 	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	if (!gcm || !wrap_pad || !hmac)
+		abort(); /* a few hundred bytes, at the start: without them no row could be read until the next one */
 }
 
 static int broken(const char *what)
@@ -122,6 +125,8 @@ int unseal(const struct key256 *key_secret, const struct binding *binding, const
 	memcpy(tag, sealed.p, sizeof tag);
 	size_t start = buf_len(ret_secret);
 	uint8_t *at = buf_reserve(ret_secret, text.len);
+	if (!at && !buf_overflowed(ret_secret))
+		return fail(FAULT_UNAVAILABLE, "no memory to unseal a record");
 	if (!at)
 		return fail(FAULT_TAMPERED, "its sealed part \"%s\" is larger than any that is sealed", part);
 	CIPHER_CTX context = gcm_context(key_secret, binding, part, nonce.p, 0);

@@ -1,6 +1,8 @@
 /* See world.h. */
 #include "world.h"
 
+#include "memory.h"
+
 #include "encode.h"
 #include "keeper/audit.h"
 #include "keeper/ca.h"
@@ -326,7 +328,12 @@ void assert_sound(struct world *w)
 /* Asks the function with the message in `request`. */
 static int ask(struct world *w, answer_function *function, int put, struct buf *request, struct buf *answer)
 {
-	return put < 0 ? put : function(&w->keeper, &w->admin, buf_view(request), answer);
+	assert_done(put);
+	if (w->short_of_memory)
+		memory_break(w->fail_at);
+	int rc = function(&w->keeper, &w->admin, buf_view(request), answer);
+	w->failed = memory_mend();
+	return rc;
 }
 
 #define REQUEST_ID .request_id = view_text("request")

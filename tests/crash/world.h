@@ -35,6 +35,9 @@ struct world {
 	char admin_token[64];
 	struct pfx first, second;  /* ann has the first */
 	struct device device, other, third; /* ann has the device; the others have made requests only */
+	bool short_of_memory;      /* the keeper's allocation number fail_at fails at the next call */
+	size_t fail_at;
+	bool failed;               /* it did */
 	bool was_empty;            /* there was nothing in the database when it was opened last */
 	char token[64];            /* an enrolment token of ann's that nobody has used yet */
 };
@@ -53,7 +56,8 @@ void world_folder(struct world *w, const char *name, char ret[static 64]);
 int world_open(struct world *w);
 void world_close(struct world *w);
 
-/* The calls. Each returns what the keeper's function returned. */
+/* The calls. Each returns what the keeper's function returned. While it runs, and only then, memory is short if the
+ * world says so. */
 int call_import(struct world *w, const struct pfx *pfx);
 int call_delete(struct world *w, const struct pfx *pfx);
 int call_add_enrolment(struct world *w, char ret_token[static 64]);
