@@ -124,8 +124,11 @@ static int is_wanted(struct view raw, const char *const names[], bool *ret)
 		return 0;
 	BUF name = buf_new(6 * KEY_MAX_BYTES_COMPARED);
 	if (!name)
-		return fail(FAULT_INTERNAL, "no memory");
+		return fail(FAULT_UNAVAILABLE, "no memory for a body");
 	int rc = unescape(raw, name);
+	/* A name that is not whole might be that of a secret, which must not stay in the text. */
+	if (rc == 0 && !buf_ok(name) && !buf_overflowed(name))
+		rc = fail(FAULT_UNAVAILABLE, "no memory for a body");
 	for (; rc == 0 && *names; names++)
 		*ret |= view_is(buf_view(name), *names);
 	return rc;
@@ -174,7 +177,9 @@ int json_lift(struct view json, const char *const names[], struct buf *ret_plain
 		if (rc < 0)
 			return rc;
 	}
-	return buf_ok(ret_plain) && buf_ok(ret_secrets) ? 0 : fail(FAULT_TOO_LARGE, "the JSON text is too large");
+	if (buf_overflowed(ret_plain) || buf_overflowed(ret_secrets))
+		return fail(FAULT_TOO_LARGE, "the JSON text is too large");
+	return buf_ok(ret_plain) && buf_ok(ret_secrets) ? 0 : fail(FAULT_UNAVAILABLE, "no memory for a body");
 }
 
 bool json_lifted(const struct buf *secrets, const char *text, struct view *ret)

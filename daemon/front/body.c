@@ -7,6 +7,7 @@
 #include "protocol.h"
 #include "text.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -85,13 +86,16 @@ static int parse(struct body *b)
 	BUF plain = buf_new(max);
 	b->secrets = buf_new(2 * max);
 	if (!plain || !b->secrets)
-		return fail(FAULT_INTERNAL, "no memory for a body");
+		return fail(FAULT_UNAVAILABLE, "no memory for a body");
 	int rc = json_lift(buf_view(b->raw), secret_names, plain, b->secrets);
 	drop_raw(b);
 	if (rc < 0)
 		return rc;
 	json_error_t error;
+	errno = 0; /* the library tells want of memory as a wrong token */
 	b->json = json_loadb((const char *)buf_data(plain), buf_len(plain), JSON_REJECT_DUPLICATES, &error);
+	if (!b->json && errno == ENOMEM)
+		return fail(FAULT_UNAVAILABLE, "no memory for a body");
 	return b->json ? 0 : why_not_json(&error);
 }
 
@@ -103,10 +107,10 @@ int body_read(struct body *b, const struct field *fields)
 		return fail(FAULT_UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be application/json");
 	if (b->crowded)
 		return fail(FAULT_UNAVAILABLE, "too many bodies are being sent at once: try again later");
-	if (!b->raw)
+	if (b->received == 0)
 		return fail(FAULT_MALFORMED_REQUEST, "the body is missing");
-	if (!buf_ok(b->raw))
-		return fail(FAULT_INTERNAL, "no memory for a body");
+	if (!b->raw || !buf_ok(b->raw))
+		return fail(FAULT_UNAVAILABLE, "no memory for a body");
 	int rc = parse(b);
 	if (rc < 0)
 		return rc;
@@ -138,16 +142,16 @@ static int read_base64(struct body *b, const struct field *f, struct view text, 
 		return fail(FAULT_INTERNAL, "two base64 fields in one body");
 	b->decoded = buf_new(f->most);
 	if (!b->decoded)
-		return fail(FAULT_INTERNAL, "no memory for a body");
+		return fail(FAULT_UNAVAILABLE, "no memory for a body");
 	int rc = base64_decode(text, b->decoded);
 	if (rc == -FAULT_MALFORMED_REQUEST) {
 		snprintf(why, sizeof why, "%s", fault_detail());
 		return fail(FAULT_MALFORMED_REQUEST, "the field %s is %s", f->name, why);
 	}
-	if (rc < 0)
+	if (rc == -FAULT_TOO_LARGE)
 		return fail(FAULT_MALFORMED_REQUEST, "the field %s holds more than %zu bytes", f->name, f->most);
 	*ret = buf_view(b->decoded);
-	return 0;
+	return rc;
 }
 
 static int read_usages(const struct field *f, const json_t *value)
