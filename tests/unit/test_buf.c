@@ -63,8 +63,12 @@ TEST(a_buffer_of_no_room_takes_nothing_but_nothing)
 	BUF b = buf_of(0);
 	buf_put(b, "", 0);
 	assert_true(buf_ok(b));
+	assert_false(buf_overflowed(b));
 	buf_put_u8(b, 1);
 	assert_false(buf_ok(b));
+	assert_true(buf_overflowed(b));
+	buf_reset(b);
+	assert_false(buf_overflowed(b));
 }
 
 TEST(growing_keeps_what_was_there)
