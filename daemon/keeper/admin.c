@@ -201,14 +201,10 @@ int answer_ca(struct keeper *k, const struct caller *who, struct view fields, st
 {
 	(void)who;
 	struct msg_admin m;
-	BUF pem = buf_new(16 * CERTIFICATE_MAX_BYTES);
-	BUF der = buf_new(CERTIFICATE_MAX_BYTES);
-	int rc = pem && der ? read_admin(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a certificate");
-	for (size_t i = 0; rc == 0 && keyring_ca_certificate(k->keyring, i); i++) {
-		buf_reset(der);
-		rc = ca_encode(keyring_ca_certificate(k->keyring, i), der);
-		pem_encode("CERTIFICATE", buf_view(der), pem);
-	}
+	BUF pem = buf_new(2 * KEYRING_MAX_BYTES);
+	int rc = pem ? read_admin(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a certificate");
+	for (size_t i = 0; rc == 0 && keyring_ca_certificate(k->keyring, i); i++)
+		rc = keyring_put_ca_pem(k->keyring, i, pem);
 	const struct msg_ca message = { buf_view(pem) };
 	return rc < 0 ? rc : put_ca(answer, &message);
 }

@@ -90,14 +90,27 @@ void bundle_done(struct bundle *b)
 	b->removed = NULL;
 }
 
-int bundle_etag(const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1])
+/* Told by key id alone: a CA's certificate is never changed. */
+static int put_authority_ids(const struct keyring *keyring, struct buf *ret)
+{
+	X509 *ca;
+	for (size_t i = 0; (ca = keyring_ca_certificate(keyring, i)); i++) {
+		const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(ca);
+		if (!id)
+			return fail(FAULT_INTERNAL, "an enrolment CA without a key id");
+		buf_put_bytes(ret, view_of(ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id)));
+	}
+	return 0;
+}
+
+int bundle_etag(const struct keyring *keyring, const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1])
 {
 	uint8_t digest[32];
 	BUF all = buf_new(MIB);
 	BUF text = buf_new(KIB);
 	if (!all || !text)
 		return fail(FAULT_UNAVAILABLE, "no memory for an entity tag");
-	buf_put_bytes(all, view_text("bundle 1"));
+	buf_put_bytes(all, view_text("bundle 2"));
 	buf_put_bytes(all, b->shown->certificate.fingerprint);
 	buf_put_bytes(all, b->shown->user.upn);
 	buf_put_u8(all, b->enveloped);
@@ -110,7 +123,7 @@ int bundle_etag(const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1])
 		buf_put_u8(all, id->delivered);
 	}
 	buf_put_bytes(all, buf_view(b->removed));
-	if (!buf_ok(all) || digest_sha256(buf_view(all), digest) < 0)
+	if (put_authority_ids(keyring, all) < 0 || !buf_ok(all) || digest_sha256(buf_view(all), digest) < 0)
 		return fail(FAULT_INTERNAL, "could not compute an entity tag");
 	buf_put_text(text, "W/\"");
 	base64url_encode(view_of(digest, 16), text);
@@ -305,6 +318,24 @@ static void put_removed(const struct bundle *b, struct buf *ret)
 	json_end(ret, ']');
 }
 
+/* Whom the device may believe from now on: how it learns of a CA that comes after its own, from one that it believes. */
+static int put_authorities(const struct keyring *keyring, struct buf *ret)
+{
+	int rc = 0;
+	BUF pem = buf_new(2 * KEYRING_MAX_BYTES);
+	if (!pem)
+		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	json_name(ret, "authorities");
+	json_begin(ret, '[');
+	for (size_t i = 0; rc == 0 && keyring_ca_certificate(keyring, i); i++) {
+		buf_reset(pem);
+		rc = keyring_put_ca_pem(keyring, i, pem);
+		json_string(ret, buf_view(pem));
+	}
+	json_end(ret, ']');
+	return rc;
+}
+
 static int put_json(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret_secret)
 {
 	int rc = 0;
@@ -322,12 +353,47 @@ static int put_json(struct keeper *k, struct connection *c, const struct bundle 
 	json_end(ret_secret, ']');
 	if (rc == 0)
 		rc = put_intermediates(c, b, ret_secret);
+	if (rc == 0)
+		rc = put_authorities(k->keyring, ret_secret);
 	put_removed(b, ret_secret);
 	json_end(ret_secret, '}');
 	if (rc == 0 && !buf_ok(ret_secret))
 		rc = buf_overflowed(ret_secret) ?
 		     fail(FAULT_UNAVAILABLE, "the bundle is larger than %u bytes", BUNDLE_JSON_MAX_BYTES) :
 		     fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	return rc;
+}
+
+/* What is between the signer and its root, so that who keeps the root alone can verify. The caller frees the stack. */
+static STACK_OF(X509) *between(const struct keyring *keyring, size_t n)
+{
+	const STACK_OF(X509) *chain = keyring_ca_chain(keyring, n);
+	STACK_OF(X509) *all = sk_X509_new_null();
+	bool done = all != NULL;
+	if (sk_X509_num(chain) > 0)
+		done = done && sk_X509_push(all, keyring_ca_certificate(keyring, n)) > 0;
+	for (int i = 0; i + 1 < sk_X509_num(chain); i++)
+		done = done && sk_X509_push(all, sk_X509_value(chain, i)) > 0;
+	if (done)
+		return all;
+	sk_X509_free(all);
+	return NULL;
+}
+
+/* By the signer of the CA that the device met at its enrolment, or was told of since. */
+static int sign(const struct keyring *keyring, struct view device_der, struct view json_secret, struct buf *ret_secret)
+{
+	size_t n = 0;
+	const uint8_t *at = device_der.p;
+	CERTIFICATE device = d2i_X509(NULL, &at, (long)device_der.len);
+	int rc = device ? keyring_ca_of(keyring, device, &n) : fail(FAULT_INTERNAL, "a device certificate can not be read");
+	STACK_OF(X509) *above = rc == 0 ? between(keyring, n) : NULL;
+	if (rc == 0 && !above)
+		rc = fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	if (rc == 0)
+		rc = cms_sign(keyring_signer_certificate(keyring, n), keyring_signer_key(keyring, n), above, json_secret,
+			      ret_secret);
+	sk_X509_free(above);
 	return rc;
 }
 
@@ -339,8 +405,7 @@ int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, 
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	int rc = put_json(k, c, b, now, json_secret);
 	if (rc == 0)
-		rc = cms_sign(keyring_signer_certificate(k->keyring), keyring_signer_key(k->keyring),
-			      buf_view(json_secret), signed_secret);
+		rc = sign(k->keyring, b->shown->certificate.der, buf_view(json_secret), signed_secret);
 	if (rc == 0)
 		rc = cms_encrypt(b->shown->certificate.der, b->enveloped, buf_view(signed_secret), ret);
 	return rc;

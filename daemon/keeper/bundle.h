@@ -23,8 +23,8 @@ int bundle_read(struct keeper *k, struct connection *c, const struct shown *show
 void bundle_done(struct bundle *b);
 #define BUNDLE __attribute__((cleanup(bundle_done))) struct bundle
 
-/* The entity tag: of contents, recipient key, form and query. Opens nothing. */
-int bundle_etag(const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1]);
+/* The entity tag: of contents, recipient key, form, query and enrolment CAs. Opens nothing. */
+int bundle_etag(const struct keyring *keyring, const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1]);
 
 /* Unseals, builds, signs and encrypts; appends the DER of the CMS to ret. TAMPERED, naming the identity, if one does
  * not open: nothing is delivered then. */

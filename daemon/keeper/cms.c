@@ -29,11 +29,11 @@ static int checked(int rc)
 	return errno == ENOMEM ? fail(FAULT_UNAVAILABLE, "no memory for a bundle") : rc;
 }
 
-int cms_sign(X509 *certificate, EVP_PKEY *key, struct view content, struct buf *ret_secret)
+int cms_sign(X509 *certificate, EVP_PKEY *key, STACK_OF(X509) *above, struct view content, struct buf *ret_secret)
 {
 	errno = 0;
 	BIO_PTR in = BIO_new_mem_buf(content.p, (int)content.len);
-	CMS cms = in ? CMS_sign(certificate, key, NULL, in, CMS_BINARY | CMS_NOSMIMECAP) : NULL;
+	CMS cms = in ? CMS_sign(certificate, key, above, in, CMS_BINARY | CMS_NOSMIMECAP) : NULL;
 	return checked(cms ? encode(cms, ret_secret) : broken("sign a bundle"));
 }
 

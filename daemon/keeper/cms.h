@@ -7,8 +7,9 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-/* Appends the DER of SignedData around content, attached, with the signer's certificate, SHA-256. */
-int cms_sign(X509 *certificate, EVP_PKEY *key, struct view content, struct buf *ret_secret);
+/* Appends the DER of SignedData around content, attached, with the signer's certificate and those above it, SHA-256.
+ * above may be NULL. */
+int cms_sign(X509 *certificate, EVP_PKEY *key, STACK_OF(X509) *above, struct view content, struct buf *ret_secret);
 
 /* Appends the DER of content encrypted to the key of a certificate that this service issued, which is named by issuer
  * and serial. enveloped false: AuthEnvelopedData, AES-256-GCM; RSA-OAEP with SHA-256, or ECDH with SHA-256 KDF and

@@ -156,23 +156,25 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 	return rc;
 }
 
-static int put_chain(const struct keyring *keyring, struct buf *ret)
+/* Of the CA that issued this certificate: an answer that is given again may be older than the newest CA. */
+static int put_chain(const struct keyring *keyring, struct view der, struct buf *ret)
 {
-	BUF der = buf_new(CERTIFICATE_MAX_BYTES);
-	int rc = der ? ca_encode(keyring_ca_certificate(keyring, 0), der) : fail(FAULT_UNAVAILABLE, "no memory");
-	if (rc == 0)
-		pem_encode("CERTIFICATE", buf_view(der), ret);
-	return rc;
+	size_t n;
+	const uint8_t *at = der.p;
+	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)der.len);
+	int rc = certificate ? keyring_ca_of(keyring, certificate, &n) :
+			       fail(FAULT_INTERNAL, "a device certificate can not be read");
+	return rc < 0 ? rc : keyring_put_ca_pem(keyring, n, ret);
 }
 
 static int put_answer(const struct keyring *keyring, const char *device_id, struct view der, struct buf *answer)
 {
 	BUF certificate = buf_new(CERTIFICATE_MAX_BYTES);
-	BUF chain = buf_new(4 * CERTIFICATE_MAX_BYTES);
+	BUF chain = buf_new(2 * KEYRING_MAX_BYTES);
 	if (!certificate || !chain)
 		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 	pem_encode("CERTIFICATE", der, certificate);
-	int rc = put_chain(keyring, chain);
+	int rc = put_chain(keyring, der, chain);
 	if (rc == 0 && (!buf_ok(certificate) || !buf_ok(chain)))
 		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 	const struct msg_enrolled message = { view_text(device_id), buf_view(certificate), buf_view(chain) };

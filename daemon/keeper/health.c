@@ -69,7 +69,7 @@ int health_prepare(struct keeper *k, struct connection *c)
 	uint8_t wrapped[SEAL_WRAPPED_BYTES];
 	STATEMENT s = NULL;
 	BUF value = buf_new(PROBE_MAX_BYTES);
-	const char *key_id = keyring_wrapping_id(k->keyring);
+	const char *key_id = keyring_wrapping_id(k->keyring, 0);
 	const struct binding binding = probe_binding(key_id);
 	int rc = value ? seal_new_key(k->keyring, &key_secret, wrapped) : fail(FAULT_UNAVAILABLE, "no memory");
 	if (rc < 0)

@@ -179,7 +179,7 @@ static int seal_identity(struct import *im, struct prepared *p, const struct msg
 	if (rc < 0)
 		return rc;
 	const struct binding binding = { .record = p->row.id, .owner = view_text(im->user_id), .sha256 = p->row.sha256,
-					 .key_id = view_text(keyring_wrapping_id(im->k->keyring)) };
+					 .key_id = view_text(keyring_wrapping_id(im->k->keyring, 0)) };
 	p->row.user_id = binding.owner;
 	rc = seal_part(&key_secret, &binding, "key", none, m->key_secret, &p->key);
 	if (rc == 0)
@@ -247,7 +247,7 @@ static int insert(struct import *im, struct connection *c, struct prepared *p)
 	if (rc < 0)
 		return rc;
 	int n = columns_identity + 1;
-	bind_text(s, ++n, view_text(keyring_wrapping_id(im->k->keyring)));
+	bind_text(s, ++n, view_text(keyring_wrapping_id(im->k->keyring, 0)));
 	bind_blob(s, ++n, view_of(p->wrapped, sizeof p->wrapped));
 	bind_blob(s, ++n, buf_view(p->key));
 	bind_blob(s, ++n, buf_view(p->certificate));

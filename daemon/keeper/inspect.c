@@ -84,7 +84,7 @@ int inspect_put_metrics(struct keeper *k, struct buf *ret)
 		  (uint64_t)certificate_ends(keyring_ca_certificate(k->keyring, 0)),
 		  view_text("When the enrolment CA ends, in seconds since 1970") },
 		{ view_text("signer_not_after_seconds"), view_text(""), 0,
-		  (uint64_t)certificate_ends(keyring_signer_certificate(k->keyring)),
+		  (uint64_t)certificate_ends(keyring_signer_certificate(k->keyring, 0)),
 		  view_text("When the bundle signer ends, in seconds since 1970") },
 		{ view_text("device_certificates_ending"), view_text("days=\"7\""), 0, atomic_load(&k->ending_7),
 		  view_text(ending) },
@@ -141,7 +141,7 @@ static int fill_keyring(const struct keyring *keyring, uint8_t ca_sha256[static 
 		rc = digest_sha256(buf_view(der), ca_sha256);
 	ret->ca = view_of(ca_sha256, FINGERPRINT_BYTES);
 	ret->ca_not_after = certificate_ends(ca);
-	ret->signer_not_after = certificate_ends(keyring_signer_certificate(keyring));
+	ret->signer_not_after = certificate_ends(keyring_signer_certificate(keyring, 0));
 	return rc;
 }
 

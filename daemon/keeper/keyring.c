@@ -21,16 +21,22 @@ struct pair {
 	X509 *certificate;
 };
 
+struct authority {
+	struct pair ca, signer;
+	STACK_OF(X509) *chain; /* above the CA */
+};
+
 struct keyring {
 	struct {
 		char id[KEYRING_ID_CHARS + 1];
 		struct key256 key_secret;
 	} wrapping[KEYRING_WRAPPING_KEYS_MAX];
-	size_t wrapping_count, ca_count;
+	size_t wrapping_count, ca_count, signer_count;
 	struct key256 rows_secret, audit_secret;
 	bool has_rows, has_audit, has_first_token;
 	uint8_t first_token[32];
-	struct pair ca[KEYRING_CAS_MAX], signer;
+	struct authority authorities[KEYRING_CAS_MAX];
+	EVP_PKEY *request_key;
 };
 
 /* ---- making ---- */
@@ -47,39 +53,78 @@ static int put_random_key(struct buf *text, const char *name)
 	return 0;
 }
 
-static int put_pair(struct buf *text, const char *name, EVP_PKEY *key, X509 *certificate)
+static int put_certificate(struct buf *text, X509 *certificate)
+{
+	BUF der = buf_new(KEYRING_MAX_BYTES);
+	if (!der || ca_encode(certificate, der) < 0)
+		return fail(FAULT_INTERNAL, "could not encode a certificate of the keyring");
+	buf_put_u8(text, ' ');
+	base64_encode(buf_view(der), text);
+	return 0;
+}
+
+static int put_key(struct buf *text, const char *name, EVP_PKEY *key)
 {
 	BUF key_secret = buf_new(KEYRING_MAX_BYTES);
-	BUF der = buf_new(KEYRING_MAX_BYTES);
 	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
 	int len = info ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : -1;
 	uint8_t *at = key_secret && len > 0 ? buf_reserve(key_secret, (size_t)len) : NULL;
 	bool encoded = at && i2d_PKCS8_PRIV_KEY_INFO(info, &at) == len;
 	PKCS8_PRIV_KEY_INFO_free(info);
-	if (!encoded || !der || ca_encode(certificate, der) < 0)
+	if (!encoded)
 		return fail(FAULT_INTERNAL, "could not encode a key of the keyring");
 	buf_printf(text, "%s ", name);
 	base64_encode(buf_view(key_secret), text);
-	buf_put_u8(text, ' ');
-	base64_encode(buf_view(der), text);
-	buf_put_u8(text, '\n');
 	return 0;
+}
+
+int keyring_put_wrapping(struct buf *ret_secret)
+{
+	uint8_t mark[KEYRING_ID_CHARS / 2];
+	char wrap[16] = "wrap ";
+	if (RAND_bytes(mark, sizeof mark) != 1)
+		return fail(FAULT_INTERNAL, "no random bytes");
+	hex_encode(view_of(mark, sizeof mark), wrap + 5);
+	return put_random_key(ret_secret, wrap);
+}
+
+int keyring_put_ca(EVP_PKEY *key, X509 *certificate, const STACK_OF(X509) *chain, struct buf *ret_secret)
+{
+	PKEY signer_key = NULL;
+	CERTIFICATE signer = NULL;
+	int rc = ca_make_bundle_signer(key, certificate, &signer_key, &signer);
+	if (rc == 0)
+		rc = put_key(ret_secret, "ca", key);
+	if (rc == 0)
+		rc = put_certificate(ret_secret, certificate);
+	for (int i = 0; rc == 0 && i < sk_X509_num(chain); i++)
+		rc = put_certificate(ret_secret, sk_X509_value(chain, i));
+	buf_put_u8(ret_secret, '\n');
+	if (rc == 0)
+		rc = put_key(ret_secret, "bundle-signer", signer_key);
+	if (rc == 0)
+		rc = put_certificate(ret_secret, signer);
+	buf_put_u8(ret_secret, '\n');
+	return rc;
+}
+
+int keyring_put_request(EVP_PKEY *key, struct buf *ret_secret)
+{
+	int rc = put_key(ret_secret, "ca-request", key);
+	buf_put_u8(ret_secret, '\n');
+	return rc;
 }
 
 int keyring_make(struct view first_token_sha256, struct buf *ret_secret)
 {
 	PKEY ca_key = NULL;
-	PKEY signer_key = NULL;
 	CERTIFICATE ca = NULL;
-	CERTIFICATE signer = NULL;
-	uint8_t mark[KEYRING_ID_CHARS / 2];
-	char wrap[16] = "wrap ", hex[65];
-	if (first_token_sha256.len != 32 || RAND_bytes(mark, sizeof mark) != 1)
-		return fail(FAULT_INTERNAL, "no random bytes");
-	hex_encode(view_of(mark, sizeof mark), wrap + 5);
+	char hex[65];
+	if (first_token_sha256.len != 32)
+		return fail(FAULT_INTERNAL, "the first token has no SHA-256");
 	hex_encode(first_token_sha256, hex);
 	buf_put_text(ret_secret, "pfxd-keyring 1\n");
-	int rc = put_random_key(ret_secret, wrap);
+	int rc = keyring_put_wrapping(ret_secret);
 	if (rc == 0)
 		rc = put_random_key(ret_secret, "rows");
 	if (rc == 0)
@@ -88,11 +133,7 @@ int keyring_make(struct view first_token_sha256, struct buf *ret_secret)
 	if (rc == 0)
 		rc = ca_make(&ca_key, &ca);
 	if (rc == 0)
-		rc = ca_make_bundle_signer(ca_key, ca, &signer_key, &signer);
-	if (rc == 0)
-		rc = put_pair(ret_secret, "ca", ca_key, ca);
-	if (rc == 0)
-		rc = put_pair(ret_secret, "bundle-signer", signer_key, signer);
+		rc = keyring_put_ca(ca_key, ca, NULL, ret_secret);
 	if (rc == 0 && !buf_ok(ret_secret))
 		rc = fail(FAULT_INTERNAL, "no memory for the keyring");
 	return rc;
@@ -120,19 +161,77 @@ static bool read_key(struct view text, struct key256 *ret_secret)
 	return true;
 }
 
-static bool read_pair(struct view line, struct pair *ret)
+static EVP_PKEY *read_private(struct view text)
 {
-	BUF key_secret = buf_new(KEYRING_MAX_BYTES);
-	BUF der = buf_new(KEYRING_MAX_BYTES);
-	struct view key_text = word(&line, ' ');
-	if (!key_secret || !der || base64_decode(key_text, key_secret) < 0 || base64_decode(line, der) < 0)
-		return false;
-	const uint8_t *at = buf_data(key_secret);
-	ret->key = d2i_AutoPrivateKey(NULL, &at, (long)buf_len(key_secret));
-	at = buf_data(der);
-	ret->certificate = d2i_X509(NULL, &at, (long)buf_len(der));
+	BUF der_secret = buf_new(KEYRING_MAX_BYTES);
+	if (!der_secret || base64_decode(text, der_secret) < 0)
+		return NULL;
+	const uint8_t *at = buf_data(der_secret);
+	EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long)buf_len(der_secret));
 	ERR_clear_error();
-	return ret->key && ret->certificate && X509_check_private_key(ret->certificate, ret->key) == 1;
+	return key;
+}
+
+static X509 *read_certificate(struct view text)
+{
+	BUF der = buf_new(KEYRING_MAX_BYTES);
+	if (!der || base64_decode(text, der) < 0)
+		return NULL;
+	const uint8_t *at = buf_data(der);
+	X509 *certificate = d2i_X509(NULL, &at, (long)buf_len(der));
+	ERR_clear_error();
+	return certificate;
+}
+
+static bool read_pair(struct view *line, struct pair *ret)
+{
+	ret->key = read_private(word(line, ' '));
+	ret->certificate = read_certificate(word(line, ' '));
+	bool fit = ret->key && ret->certificate && X509_check_private_key(ret->certificate, ret->key) == 1;
+	ERR_clear_error();
+	return fit;
+}
+
+/* What issued the CA's certificate, and what issued that, up to a root. */
+static bool read_chain(struct view line, struct authority *a)
+{
+	a->chain = sk_X509_new_null();
+	for (int n = 0; a->chain && line.len > 0; n++) {
+		X509 *above = n < KEYRING_CHAIN_MAX ? read_certificate(word(&line, ' ')) : NULL;
+		if (!above || sk_X509_push(a->chain, above) <= 0) {
+			X509_free(above);
+			return false;
+		}
+	}
+	return a->chain != NULL;
+}
+
+static bool read_ca(struct keyring *k, struct view line)
+{
+	if (k->ca_count == KEYRING_CAS_MAX || k->ca_count != k->signer_count)
+		return false;
+	struct authority *a = &k->authorities[k->ca_count++];
+	return read_pair(&line, &a->ca) && read_chain(line, a);
+}
+
+/* It belongs to the CA on the line before it. */
+static bool read_signer(struct keyring *k, struct view line)
+{
+	if (k->signer_count + 1 != k->ca_count)
+		return false;
+	struct authority *a = &k->authorities[k->signer_count++];
+	bool fit = read_pair(&line, &a->signer) && line.len == 0 && X509_verify(a->signer.certificate, a->ca.key) == 1;
+	ERR_clear_error();
+	return fit;
+}
+
+static bool read_request(struct keyring *k, struct view line)
+{
+	if (!k->request_key)
+		k->request_key = read_private(line);
+	else
+		return false;
+	return k->request_key != NULL;
 }
 
 static bool read_wrapping(struct keyring *k, struct view line)
@@ -165,10 +264,10 @@ static bool read_line(struct keyring *k, struct view line)
 	if (view_is(name, "first-token"))
 		return read_once(&k->has_first_token) && hex_decode(line, k->first_token, sizeof k->first_token);
 	if (view_is(name, "ca"))
-		return k->ca_count < KEYRING_CAS_MAX && read_pair(line, &k->ca[k->ca_count++]);
+		return read_ca(k, line);
 	if (view_is(name, "bundle-signer"))
-		return !k->signer.key && read_pair(line, &k->signer);
-	return false;
+		return read_signer(k, line);
+	return view_is(name, "ca-request") && read_request(k, line);
 }
 
 int keyring_parse(struct view text_secret, struct keyring **ret)
@@ -180,7 +279,8 @@ int keyring_parse(struct view text_secret, struct keyring **ret)
 	for (unsigned line = 2; rc == 0 && text_secret.len > 0; line++)
 		if (!read_line(k, word(&text_secret, '\n')))
 			rc = fail(FAULT_MALFORMED_REQUEST, "line %u of the keyring is damaged", line);
-	if (rc == 0 && (!k->wrapping_count || !k->has_rows || !k->has_audit || !k->ca_count || !k->signer.key))
+	if (rc == 0 && (!k->wrapping_count || !k->has_rows || !k->has_audit || !k->ca_count ||
+			k->signer_count != k->ca_count))
 		rc = fail(FAULT_MALFORMED_REQUEST, "the keyring is cut short: a key is missing");
 	if (rc == 0)
 		*ret = k;
@@ -227,23 +327,29 @@ int keyring_open(const char *path, struct keyring **ret)
 	return rc < 0 ? rc : keyring_parse(buf_view(text_secret), ret);
 }
 
+static void pair_free(struct pair *pair)
+{
+	EVP_PKEY_free(pair->key);
+	X509_free(pair->certificate);
+}
+
 void keyring_free(struct keyring *k)
 {
 	if (!k)
 		return;
 	for (size_t i = 0; i < KEYRING_CAS_MAX; i++) {
-		EVP_PKEY_free(k->ca[i].key);
-		X509_free(k->ca[i].certificate);
+		pair_free(&k->authorities[i].ca);
+		pair_free(&k->authorities[i].signer);
+		sk_X509_pop_free(k->authorities[i].chain, X509_free);
 	}
-	EVP_PKEY_free(k->signer.key);
-	X509_free(k->signer.certificate);
+	EVP_PKEY_free(k->request_key);
 	explicit_bzero(k, sizeof *k);
 	free(k);
 }
 
-const char *keyring_wrapping_id(const struct keyring *k)
+const char *keyring_wrapping_id(const struct keyring *k, size_t i)
 {
-	return k->wrapping[0].id;
+	return i < k->wrapping_count ? k->wrapping[i].id : NULL;
 }
 
 const struct key256 *keyring_wrapping_key(const struct keyring *k, struct view id)
@@ -271,20 +377,56 @@ struct view keyring_first_token(const struct keyring *k)
 
 X509 *keyring_ca_certificate(const struct keyring *k, size_t i)
 {
-	return i < k->ca_count ? k->ca[i].certificate : NULL;
+	return i < k->ca_count ? k->authorities[i].ca.certificate : NULL;
 }
 
 EVP_PKEY *keyring_ca_key(const struct keyring *k, size_t i)
 {
-	return i < k->ca_count ? k->ca[i].key : NULL;
+	return i < k->ca_count ? k->authorities[i].ca.key : NULL;
 }
 
-X509 *keyring_signer_certificate(const struct keyring *k)
+const STACK_OF(X509) *keyring_ca_chain(const struct keyring *k, size_t i)
 {
-	return k->signer.certificate;
+	return i < k->ca_count ? k->authorities[i].chain : NULL;
 }
 
-EVP_PKEY *keyring_signer_key(const struct keyring *k)
+X509 *keyring_signer_certificate(const struct keyring *k, size_t i)
 {
-	return k->signer.key;
+	return i < k->signer_count ? k->authorities[i].signer.certificate : NULL;
+}
+
+EVP_PKEY *keyring_signer_key(const struct keyring *k, size_t i)
+{
+	return i < k->signer_count ? k->authorities[i].signer.key : NULL;
+}
+
+EVP_PKEY *keyring_request_key(const struct keyring *k)
+{
+	return k->request_key;
+}
+
+int keyring_ca_of(const struct keyring *k, X509 *certificate, size_t *ret)
+{
+	for (size_t i = 0; i < k->ca_count; i++)
+		if (X509_check_issued(k->authorities[i].ca.certificate, certificate) == X509_V_OK) {
+			*ret = i;
+			return 0;
+		}
+	ERR_clear_error();
+	return fail(FAULT_UNAUTHORIZED, "the enrolment CA of this client certificate was retired: enrol the device again");
+}
+
+int keyring_put_ca_pem(const struct keyring *k, size_t i, struct buf *ret)
+{
+	BUF der = buf_new(KEYRING_MAX_BYTES);
+	const STACK_OF(X509) *chain = keyring_ca_chain(k, i);
+	int rc = der ? ca_encode(keyring_ca_certificate(k, i), der) : fail(FAULT_UNAVAILABLE, "no memory");
+	for (int n = 0; rc == 0; n++) {
+		pem_encode("CERTIFICATE", buf_view(der), ret);
+		if (n == sk_X509_num(chain))
+			break;
+		buf_reset(der);
+		rc = ca_encode(sk_X509_value(chain, n), der);
+	}
+	return rc;
 }

@@ -135,7 +135,7 @@ static int prepare(struct pull *p, bool make)
 	if (rc == 0)
 		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &bundle);
 	if (rc == 0)
-		rc = bundle_etag(&bundle, p->etag);
+		rc = bundle_etag(p->k->keyring, &bundle, p->etag);
 	if (rc == 0)
 		count_delivered(p, &bundle.history);
 	return rc == 0 && make ? bundle_make(p->k, c, &bundle, p->now, p->cms) : rc;

@@ -45,7 +45,7 @@ static EVP_CIPHER_CTX *wrapping_context(const struct key256 *key_secret, int enc
 
 int seal_new_key(const struct keyring *keyring, struct key256 *ret_secret, uint8_t *ret_wrapped)
 {
-	const struct key256 *key_secret = keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring)));
+	const struct key256 *key_secret = keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring, 0)));
 	CIPHER_CTX context = key_secret ? wrapping_context(key_secret, 1) : NULL;
 	int len = 0;
 	if (!context || RAND_priv_bytes(ret_secret->at, sizeof ret_secret->at) != 1 ||

@@ -57,7 +57,7 @@ static void open_signed(struct view content)
 	BUF cms = fuzz_buf(BUNDLE_MAX_BYTES);
 	BUF json = fuzz_buf(BUNDLE_MAX_BYTES);
 	fuzz_fix_random();
-	MUST(cms_sign(world.signer, world.signer_key, content, inner) == 0);
+	MUST(cms_sign(world.signer, world.signer_key, NULL, content, inner) == 0);
 	seal(buf_view(inner), cms);
 	MUST(bundle_open(buf_view(cms), &world.credentials, json) == EXIT_DONE);
 	MUST(view_equal(buf_view(json), content));
@@ -149,7 +149,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	make_folder();
 	atexit(remove_folder);
 	MUST(ca_make(&world.ca_key, &world.ca) == 0);
-	MUST(ca_make_bundle_signer(world.ca_key, world.ca, &world.signer_key, &world.signer) == 0);
+	MUST(ca_make_bundle_signer(world.ca_key, world.ca, &world.signer_key, NULL, &world.signer) == 0);
 	c->key = EVP_EC_gen("P-256");
 	c->anchors = sk_X509_new_null();
 	MUST(c->key && c->anchors && sk_X509_push(c->anchors, world.ca) > 0);
@@ -243,7 +243,7 @@ static void write_seeds(const char *folder)
 	BUF enveloped = fuzz_buf(MIB);
 	fuzz_fix_random();
 	put_json(json);
-	MUST(cms_sign(world.signer, world.signer_key, buf_view(json), inner) == 0);
+	MUST(cms_sign(world.signer, world.signer_key, NULL, buf_view(json), inner) == 0);
 	MUST(cms_encrypt(buf_view(world.certificate), false, buf_view(inner), cms) == 0);
 	MUST(cms_encrypt(buf_view(world.certificate), true, buf_view(inner), enveloped) == 0);
 	seed(folder, "cms", "cms", buf_view(cms));

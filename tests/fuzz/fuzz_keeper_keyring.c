@@ -8,14 +8,20 @@
 
 static void check(const struct keyring *k)
 {
-	MUST(keyring_wrapping_key(k, view_text(keyring_wrapping_id(k))));
-	MUST(strlen(keyring_wrapping_id(k)) == KEYRING_ID_CHARS);
+	MUST(keyring_wrapping_id(k, 0) && !keyring_wrapping_id(k, KEYRING_WRAPPING_KEYS_MAX));
+	for (size_t i = 0; keyring_wrapping_id(k, i); i++) {
+		MUST(strlen(keyring_wrapping_id(k, i)) == KEYRING_ID_CHARS);
+		MUST(keyring_wrapping_key(k, view_text(keyring_wrapping_id(k, i))));
+	}
 	MUST(keyring_rows_key(k) && keyring_audit_key(k));
 	MUST(keyring_first_token(k).len == 0 || keyring_first_token(k).len == 32);
-	MUST(keyring_ca_certificate(k, 0) && keyring_signer_key(k) && keyring_signer_certificate(k));
-	for (size_t i = 0; keyring_ca_certificate(k, i); i++)
+	MUST(keyring_ca_certificate(k, 0));
+	for (size_t i = 0; keyring_ca_certificate(k, i); i++) {
 		MUST(X509_check_private_key(keyring_ca_certificate(k, i), keyring_ca_key(k, i)) == 1);
-	MUST(X509_check_private_key(keyring_signer_certificate(k), keyring_signer_key(k)) == 1);
+		MUST(X509_check_private_key(keyring_signer_certificate(k, i), keyring_signer_key(k, i)) == 1);
+		MUST(X509_verify(keyring_signer_certificate(k, i), keyring_ca_key(k, i)) == 1);
+		MUST(sk_X509_num(keyring_ca_chain(k, i)) <= KEYRING_CHAIN_MAX);
+	}
 	MUST(!keyring_ca_certificate(k, KEYRING_CAS_MAX));
 }
 

@@ -334,7 +334,7 @@ def a_bundle_has_the_fields_of_the_design_and_every_pkcs12_opens_with_its_own_pa
     answer = device.pull().expect(200)
     assert answer.headers["content-type"] == "application/cms"
     bundle = device.open(answer.body)
-    assert set(bundle) == {"version", "user", "device", "issuedAt", "certificates", "intermediates", "removed"}
+    assert set(bundle) == {"version", "user", "device", "issuedAt", "certificates", "intermediates", "authorities", "removed"}
     assert (bundle["version"], bundle["user"], bundle["device"]) == (1, UPN, device.id)
     assert abs(seconds(bundle["issuedAt"]) - time.time()) < 300
     assert [c["thumbprint"] for c in bundle["certificates"]] == [i.thumbprint for i in identities]

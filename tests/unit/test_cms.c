@@ -231,7 +231,7 @@ TEST(what_is_no_certificate_can_not_be_encrypted_to)
 static struct buf *sign(struct view content)
 {
 	struct buf *cms = buf_of(MIB);
-	assert_done(cms_sign(signer, signer_key, content, cms));
+	assert_done(cms_sign(signer, signer_key, NULL, content, cms));
 	return cms;
 }
 
@@ -290,7 +290,7 @@ TEST(output_that_does_not_fit_is_an_error)
 {
 	BUF small = buf_of(100);
 	BUF other = buf_of(100);
-	assert_fault(cms_sign(signer, signer_key, VIEW("content"), small), INTERNAL);
+	assert_fault(cms_sign(signer, signer_key, NULL, VIEW("content"), small), INTERNAL);
 	assert_fault(cms_encrypt(buf_view(devices[0].der), false, VIEW("content"), other), INTERNAL);
 }
 

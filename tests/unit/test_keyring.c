@@ -1,8 +1,11 @@
 /* The keyring's text: what was made is read, and nothing else is. */
 #include "keeper_fixture.h"
 
+#include "../../daemon/keeper/ca.h"
+
 #include "encode.h"
 #include "frame.h"
+#include "openssl_ptr.h"
 
 
 #include <fcntl.h>
@@ -89,14 +92,14 @@ TEST(what_was_made_is_read)
 	assert_true(view_equal(buf_view(text), buf_view(made))); /* so the lines are those that this file knows */
 	assert_done(parse());
 	assert_true(view_equal(keyring_first_token(keyring), view_of(first_token, sizeof first_token)));
-	assert_int_equal(strlen(keyring_wrapping_id(keyring)), KEYRING_ID_CHARS);
-	assert_non_null(keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring))));
+	assert_int_equal(strlen(keyring_wrapping_id(keyring, 0)), KEYRING_ID_CHARS);
+	assert_non_null(keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring, 0))));
 	assert_null(keyring_wrapping_key(keyring, VIEW("00000000x")));
 	assert_non_null(keyring_ca_certificate(keyring, 0));
 	assert_null(keyring_ca_certificate(keyring, 1));
 	assert_null(keyring_ca_key(keyring, KEYRING_CAS_MAX));
-	assert_int_equal(X509_check_private_key(keyring_signer_certificate(keyring), keyring_signer_key(keyring)), 1);
-	assert_int_equal(X509_verify(keyring_signer_certificate(keyring), keyring_ca_key(keyring, 0)), 1);
+	assert_int_equal(X509_check_private_key(keyring_signer_certificate(keyring, 0), keyring_signer_key(keyring, 0)), 1);
+	assert_int_equal(X509_verify(keyring_signer_certificate(keyring, 0), keyring_ca_key(keyring, 0)), 1);
 }
 
 TEST(the_keys_of_a_keyring_are_all_different)
@@ -104,7 +107,7 @@ TEST(the_keys_of_a_keyring_are_all_different)
 	put_all_but(0);
 	assert_done(parse());
 	const struct key256 *keys[] = { keyring_rows_key(keyring), keyring_audit_key(keyring),
-					keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring))) };
+					keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring, 0))) };
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		assert_memory_not_equal(keys[i], keys[(i + 1) % COUNT_OF(keys)], sizeof *keys[i]);
 }
@@ -198,11 +201,12 @@ TEST(a_key_with_another_keys_certificate_is_refused)
 	/* The CA's key, the signer's certificate. */
 	struct view ca = line(CA), signer = line(SIGNER);
 	const uint8_t *ca_end = memrchr(ca.p, ' ', ca.len), *signer_certificate = memrchr(signer.p, ' ', signer.len);
-	put_all_but(CA);
+	for (unsigned n = HEAD; n < CA; n++)
+		put_line(n);
 	buf_put(text, ca.p, (size_t)(ca_end - ca.p));
 	buf_put(text, signer_certificate, signer.len - (size_t)(signer_certificate - signer.p));
 	assert_fault(parse(), MALFORMED_REQUEST);
-	assert_told("line 7");
+	assert_told("line 6");
 }
 
 static void put_wrapping(unsigned id)
@@ -222,27 +226,128 @@ TEST(wrapping_keys_are_found_by_id_and_the_first_is_for_what_is_new)
 	for (unsigned n = ROWS_KEY; n <= LINES; n++)
 		put_line(n);
 	assert_done(parse());
-	assert_string_equal(keyring_wrapping_id(keyring), "00000001");
+	assert_string_equal(keyring_wrapping_id(keyring, 0), "00000001");
 	assert_int_equal(keyring_wrapping_key(keyring, VIEW("00000010"))->at[0], 16);
 	assert_null(keyring_wrapping_key(keyring, VIEW("00000011")));
 	put_wrapping(KEYRING_WRAPPING_KEYS_MAX + 1);
 	assert_fault(parse(), MALFORMED_REQUEST);
 }
 
-TEST(cas_are_trusted_up_to_their_most_and_the_first_issues)
+static void free_chain(STACK_OF(X509) **chain)
 {
-	BUF other = buf_of(KEYRING_MAX_BYTES);
+	sk_X509_pop_free(*chain, X509_free);
+}
+
+static void put_new_ca(const STACK_OF(X509) *chain)
+{
+	PKEY key = NULL;
+	CERTIFICATE ca = NULL;
+	assert_done(ca_make(&key, &ca));
+	assert_done(keyring_put_ca(key, ca, chain, text));
+}
+
+TEST(cas_are_trusted_up_to_their_most_each_with_a_signer_of_its_own_and_the_first_issues)
+{
 	put_all_but(0);
-	assert_done(keyring_make(view_of(first_token, sizeof first_token), other));
-	const char *ca = strstr(buf_text(other), "\nca ") + 1;
 	for (int i = 1; i < KEYRING_CAS_MAX; i++)
-		buf_put(text, ca, (size_t)(strchr(ca, '\n') - ca) + 1);
+		put_new_ca(NULL);
 	assert_done(parse());
-	assert_non_null(keyring_ca_certificate(keyring, KEYRING_CAS_MAX - 1));
+	for (size_t i = 0; i < KEYRING_CAS_MAX; i++)
+		for (size_t j = 0; j < KEYRING_CAS_MAX; j++)
+			assert_int_equal(X509_verify(keyring_signer_certificate(keyring, i), keyring_ca_key(keyring, j)),
+					 i == j);
 	assert_null(keyring_ca_certificate(keyring, KEYRING_CAS_MAX));
-	assert_int_equal(X509_verify(keyring_signer_certificate(keyring), keyring_ca_key(keyring, 0)), 1);
-	buf_put(text, ca, (size_t)(strchr(ca, '\n') - ca) + 1);
+	assert_null(keyring_signer_key(keyring, KEYRING_CAS_MAX));
+	put_new_ca(NULL);
 	assert_fault(parse(), MALFORMED_REQUEST);
+}
+
+TEST(a_ca_without_a_signer_or_with_that_of_another_is_refused)
+{
+	struct view ca = line(CA), signer = line(SIGNER);
+	put_all_but(0);
+	put_new_ca(NULL);
+	buf_truncate(text, buf_len(text) - 10);
+	assert_fault(parse(), MALFORMED_REQUEST);
+	/* The first one's signer after the second CA. */
+	put_all_but(0);
+	size_t before = buf_len(text);
+	put_new_ca(NULL);
+	const uint8_t *end = memchr(buf_data(text) + before, '\n', buf_len(text) - before);
+	buf_truncate(text, (size_t)(end + 1 - buf_data(text)));
+	assert_fault(parse(), MALFORMED_REQUEST);
+	assert_told("cut short");
+	buf_put(text, signer.p, signer.len);
+	assert_fault(parse(), MALFORMED_REQUEST);
+	assert_told("line 9");
+	/* Two CAs, one after the other. */
+	put_all_but(SIGNER);
+	buf_put(text, ca.p, ca.len);
+	assert_fault(parse(), MALFORMED_REQUEST);
+	assert_told("line 7");
+}
+
+TEST(a_ca_of_somebody_elses_has_what_is_above_it_up_to_the_most)
+{
+	__attribute__((cleanup(free_chain))) STACK_OF(X509) *chain = sk_X509_new_null();
+	put_all_but(0);
+	for (int i = 0; i <= KEYRING_CHAIN_MAX; i++) {
+		PKEY key = NULL;
+		X509 *above = NULL;
+		assert_done(ca_make(&key, &above));
+		assert_true(sk_X509_push(chain, above) > 0);
+		if (i + 1 == KEYRING_CHAIN_MAX)
+			put_new_ca(chain);
+	}
+	assert_done(parse());
+	assert_int_equal(sk_X509_num(keyring_ca_chain(keyring, 0)), 0);
+	assert_int_equal(sk_X509_num(keyring_ca_chain(keyring, 1)), KEYRING_CHAIN_MAX);
+	BUF pem = buf_of(KEYRING_MAX_BYTES);
+	assert_done(keyring_put_ca_pem(keyring, 1, pem));
+	int blocks = 0;
+	for (const char *at = buf_text(pem); (at = strstr(at, "-----BEGIN")); at++)
+		blocks++;
+	assert_int_equal(blocks, KEYRING_CHAIN_MAX + 1);
+	put_new_ca(chain);
+	assert_fault(parse(), MALFORMED_REQUEST);
+	assert_told("line 10");
+}
+
+TEST(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other)
+{
+	PKEY key = EVP_EC_gen("P-256");
+	size_t n = 99;
+	put_all_but(0);
+	put_new_ca(NULL);
+	put_new_ca(NULL);
+	assert_done(parse());
+	for (size_t i = 0; i < 3; i++) {
+		CERTIFICATE device = NULL;
+		assert_done(ca_issue(keyring_ca_key(keyring, i), keyring_ca_certificate(keyring, i), key, "d", "u", &device));
+		assert_done(keyring_ca_of(keyring, device, &n));
+		assert_int_equal(n, i);
+	}
+	PKEY other_key = NULL;
+	CERTIFICATE other = NULL;
+	CERTIFICATE device = NULL;
+	assert_done(ca_make(&other_key, &other));
+	assert_done(ca_issue(other_key, other, key, "d", "u", &device));
+	assert_fault(keyring_ca_of(keyring, device, &n), UNAUTHORIZED);
+	assert_told("retired");
+}
+
+TEST(one_key_may_wait_for_its_certificate)
+{
+	PKEY key = EVP_EC_gen("P-256");
+	put_all_but(0);
+	assert_done(parse());
+	assert_null(keyring_request_key(keyring));
+	assert_done(keyring_put_request(key, text));
+	assert_done(parse());
+	assert_int_equal(EVP_PKEY_eq(keyring_request_key(keyring), key), 1);
+	assert_done(keyring_put_request(key, text));
+	assert_fault(parse(), MALFORMED_REQUEST);
+	assert_told("line 9");
 }
 
 TEST(a_first_token_that_is_no_sha_256_makes_no_keyring)
@@ -322,7 +427,11 @@ int main(void)
 		keyring_test(a_key_of_another_length_is_refused),
 		keyring_test(a_key_with_another_keys_certificate_is_refused),
 		keyring_test(wrapping_keys_are_found_by_id_and_the_first_is_for_what_is_new),
-		keyring_test(cas_are_trusted_up_to_their_most_and_the_first_issues),
+		keyring_test(cas_are_trusted_up_to_their_most_each_with_a_signer_of_its_own_and_the_first_issues),
+		keyring_test(a_ca_without_a_signer_or_with_that_of_another_is_refused),
+		keyring_test(a_ca_of_somebody_elses_has_what_is_above_it_up_to_the_most),
+		keyring_test(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other),
+		keyring_test(one_key_may_wait_for_its_certificate),
 		keyring_test(a_first_token_that_is_no_sha_256_makes_no_keyring),
 		keyring_test(a_file_that_is_its_owners_alone_is_opened),
 		keyring_test(a_file_that_others_can_read_is_refused),

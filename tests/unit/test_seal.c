@@ -22,7 +22,7 @@ static int make_all(void **state)
 	binding = (struct binding){ .record = VIEW(ID_A),
 				    .owner = VIEW(ID_B),
 				    .sha256 = VIEW("01234567890123456789012345678901"),
-				    .key_id = view_text(keyring_wrapping_id(keyring)) };
+				    .key_id = view_text(keyring_wrapping_id(keyring, 0)) };
 	return sealed && plain ? seal_new_key(keyring, &data_key, wrapped) : -1;
 }
 
@@ -182,7 +182,7 @@ TEST(another_keyring_unwraps_nothing)
 	struct keyring *other = make_keyring();
 	assert_done(seal_new_key(keyring, &key, wrapped));
 	assert_fault(
-		seal_open_key(other, view_text(keyring_wrapping_id(other)), view_of(wrapped, sizeof wrapped), &key),
+		seal_open_key(other, view_text(keyring_wrapping_id(other, 0)), view_of(wrapped, sizeof wrapped), &key),
 		TAMPERED);
 	keyring_free(other);
 }
