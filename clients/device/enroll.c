@@ -53,14 +53,11 @@ static int keep_server_ca(const struct cli *cli, const struct state *state)
 	return rc ? rc : state_write(state, "server-ca.pem", pem);
 }
 
-/* device.crt is last: with it the device is enrolled. */
+/* device.crt is last: with it the device is enrolled. Of the chain it is the CA that issued it which is believed. */
 static int keep(struct state *state, const struct issued *issued)
 {
 	BUF anchors = buf_new(256 * KIB);
-	bool done = anchors != NULL;
-	for (int i = 0; done && i < sk_X509_num(issued->chain); i++)
-		done = pem_put_certificate(anchors, sk_X509_value(issued->chain, i));
-	if (!done)
+	if (!anchors || !pem_put_certificate(anchors, sk_X509_value(issued->chain, 0)))
 		return trouble(EXIT_LOCAL, "no memory");
 	memcpy(state->device_id, issued->device_id, sizeof state->device_id);
 	int rc = state_write(state, "enrol-ca.pem", anchors);

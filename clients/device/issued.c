@@ -2,6 +2,8 @@
  * key, and could send anything. */
 #include "issued.h"
 
+#include "authorities.h"
+
 #include "../shared/json_text.h"
 #include "../shared/trouble.h"
 
@@ -9,12 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHAIN_MAX = 8 };
-
 X509_STORE *store_of(STACK_OF(X509) *anchors)
 {
 	STORE store = X509_STORE_new();
-	if (!store || X509_STORE_set_purpose(store, X509_PURPOSE_ANY) != 1)
+	/* A root above an enrolment CA is a whole company's: what else it issued must be good for nothing here. */
+	if (!store || X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) != 1 ||
+	    X509_STORE_set_purpose(store, X509_PURPOSE_ANY) != 1)
 		return NULL;
 	for (int i = 0; i < sk_X509_num(anchors); i++)
 		if (X509_STORE_add_cert(store, sk_X509_value(anchors, i)) != 1)
@@ -36,6 +38,11 @@ static bool chains_to(X509 *certificate, STACK_OF(X509) *chain, STACK_OF(X509) *
 	return done;
 }
 
+bool issued_by_one_of(X509 *certificate, STACK_OF(X509) *cas)
+{
+	return chains_to(certificate, NULL, cas);
+}
+
 /* The certificate says whose it is by a URI urn:uuid:ID among its alternative names. */
 static bool names_device(X509 *certificate, const char *device_id)
 {
@@ -55,9 +62,24 @@ static bool names_device(X509 *certificate, const char *device_id)
 	return found;
 }
 
-static int check(const struct issued *issued, EVP_PKEY *key, STACK_OF(X509) *anchors)
+/* From the issuer, whom the device is going to believe, up to a root. */
+static int check_chain(const struct issued *issued)
 {
 	int count = sk_X509_num(issued->chain);
+	CHAIN root = sk_X509_new_null();
+	CHAIN issuer = sk_X509_new_null();
+	if (count == 0 || !root || !issuer ||
+	    X509_add_cert(issuer, sk_X509_value(issued->chain, 0), X509_ADD_FLAG_UP_REF) != 1 ||
+	    X509_add_cert(root, sk_X509_value(issued->chain, count - 1), X509_ADD_FLAG_UP_REF) != 1)
+		return trouble(EXIT_REFUSED, "the server sent a certificate without its chain; nothing was stored");
+	if (!chains_to(issued->certificate, issued->chain, root) || !issued_by_one_of(issued->certificate, issuer))
+		return trouble(EXIT_REFUSED, "the certificate that the server sent does not chain to the root that it "
+			       "sent with it; nothing was stored");
+	return EXIT_DONE;
+}
+
+static int check(const struct issued *issued, EVP_PKEY *key, STACK_OF(X509) *anchors)
+{
 	if (X509_check_private_key(issued->certificate, key) != 1) {
 		ERR_clear_error();
 		return trouble(EXIT_REFUSED, "the certificate that the server sent is for another key; nothing was "
@@ -66,16 +88,13 @@ static int check(const struct issued *issued, EVP_PKEY *key, STACK_OF(X509) *anc
 	if (!names_device(issued->certificate, issued->device_id))
 		return trouble(EXIT_REFUSED, "the certificate that the server sent does not name device %s; nothing "
 			       "was stored", issued->device_id);
-	CHAIN root = sk_X509_new_null();
-	if (count == 0 || !root ||
-	    X509_add_cert(root, sk_X509_value(issued->chain, count - 1), X509_ADD_FLAG_UP_REF) != 1)
-		return trouble(EXIT_REFUSED, "the server sent a certificate without its chain; nothing was stored");
-	if (!chains_to(issued->certificate, issued->chain, root))
-		return trouble(EXIT_REFUSED, "the certificate that the server sent does not chain to the root that it "
-			       "sent with it; nothing was stored");
-	if (anchors && !chains_to(issued->certificate, issued->chain, anchors))
-		return trouble(EXIT_REFUSED, "the new certificate is not from the service that this device enrolled "
-			       "with; nothing was stored");
+	int rc = check_chain(issued);
+	if (rc)
+		return rc;
+	if (anchors && !issued_by_one_of(issued->certificate, anchors))
+		return trouble_coded(EXIT_REFUSED, "unknown_ca", "the new certificate is not from an enrolment CA that "
+				     "this device knows; nothing was stored. If the service has a new one, the next bundle "
+				     "tells of it: run pfx-device sync");
 	return EXIT_DONE;
 }
 
@@ -90,7 +109,7 @@ int issued_read(struct view answer, EVP_PKEY *key, STACK_OF(X509) *anchors, stru
 	if (!uuid_is_valid(id) || !text_copy(id, ret->device_id, sizeof ret->device_id))
 		return trouble(EXIT_REFUSED, "the server's answer names no device");
 	ret->certificate = pem_read_certificate(view_text(json_get_text(json, "certificate")));
-	ret->chain = pem_read_certificates(view_text(json_get_text(json, "chain")), CHAIN_MAX);
+	ret->chain = pem_read_certificates(view_text(json_get_text(json, "chain")), AUTHORITY_CHAIN_MAX);
 	if (!ret->certificate || !ret->chain)
 		return trouble(EXIT_REFUSED, "the certificates in the server's answer can not be read");
 	return check(ret, key, anchors);

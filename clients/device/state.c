@@ -2,6 +2,7 @@
  * folder with which the next one can go on. */
 #include "state.h"
 
+#include "authorities.h"
 #include "commands.h"
 
 #include "../shared/json_text.h"
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STATE_MAX_BYTES = 64 * 1024, ANCHORS_MAX = 16, PEM_MAX_BYTES = 256 * 1024 };
+enum { STATE_MAX_BYTES = 64 * 1024, PEM_MAX_BYTES = 256 * 1024 };
 
 static int find_folder(const struct cli *cli, char ret[static PATH_BYTES])
 {
@@ -159,7 +160,7 @@ static STACK_OF(X509) *read_anchors(const struct state *state)
 	BUF pem = buf_new(PEM_MAX_BYTES + 1);
 	if (!pem || state_read(state, "enrol-ca.pem", PEM_MAX_BYTES, pem) != EXIT_DONE)
 		return NULL;
-	return pem_read_certificates(buf_view(pem), ANCHORS_MAX);
+	return pem_read_certificates(buf_view(pem), AUTHORITIES_MAX);
 }
 
 int credentials_load(const struct state *state, struct credentials *ret)

@@ -1,7 +1,8 @@
 /* The device's folder: who it is, whom it trusts, and what it took last.
  *
  *   device.key device.crt   its key (PKCS#8) and certificate
- *   enrol-ca.pem            the CA that it met at its enrolment: what may sign bundles and renewals
+ *   enrol-ca.pem            the CAs that bundles and renewals may come from: that which it met at its enrolment, and
+ *                           those that a bundle told it of
  *   server-ca.pem           the CA of the server's TLS certificate, if one was named
  *   state.json              server, device id, user, ETag, issuedAt of the last bundle, times, revoked or not
  *   pending.key pending.csr a key that is asked for and not certified yet: an answer that was lost can be had again

@@ -1,5 +1,6 @@
 /* sync: renews if it is time, pulls the bundle, writes the files, and tells the service which of them can be used.
  * pfx-device. The ETag is kept last: a run that was cut short pulls the bundle again. */
+#include "authorities.h"
 #include "bundle.h"
 #include "call.h"
 #include "commands.h"
@@ -79,8 +80,9 @@ static void tell_left_behind(const struct cli *cli, const struct state *state, c
 
 /* Takes a bundle in: nothing is written before it is verified whole. */
 static int take_bundle(const struct cli *cli, struct state *state, const struct credentials *credentials,
-		       const struct http_answer *answer, const struct plan *plan)
+		       const struct http_answer *answer, const struct plan *plan, bool *ret_learned)
 {
+	CHAIN authorities = NULL;
 	BUNDLE bundle = { 0 };
 	BUF json_secret = buf_new(BUNDLE_MAX_BYTES);
 	BUF receipts = buf_new(MIB);
@@ -90,6 +92,11 @@ static int take_bundle(const struct cli *cli, struct state *state, const struct 
 					   trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE)
 		rc = bundle_read(buf_view(json_secret), state, &bundle);
+	if (rc == EXIT_DONE)
+		rc = authorities_read(bundle.json, credentials, &authorities);
+	if (rc == EXIT_DONE && authorities)
+		rc = authorities_keep(state, authorities);
+	*ret_learned = authorities != NULL;
 	if (rc == EXIT_DONE)
 		rc = output_write(plan->folder, plan->format, &bundle, &failed, receipts);
 	if (rc)
@@ -117,7 +124,8 @@ static int take_bundle(const struct cli *cli, struct state *state, const struct 
 	return failed ? tell_failed(failed, bundle.count, plan->folder) : EXIT_DONE;
 }
 
-static int pull(const struct cli *cli, struct state *state, const struct credentials *credentials)
+/* *ret_learned: the bundle told of other enrolment CAs than the device knew. */
+static int pull(const struct cli *cli, struct state *state, const struct credentials *credentials, bool *ret_learned)
 {
 	HTTP_ANSWER answer = { 0 };
 	struct plan plan = { 0 };
@@ -135,7 +143,7 @@ static int pull(const struct cli *cli, struct state *state, const struct credent
 	if (rc)
 		return rc;
 	if (answer.status == 200)
-		return take_bundle(cli, state, credentials, &answer, &plan);
+		return take_bundle(cli, state, credentials, &answer, &plan, ret_learned);
 	if (answer.status != 304 || !whole || !state->etag[0])
 		return trouble(EXIT_REFUSED, "the server answered with status %ld where a bundle was "
 			       "due", answer.status);
@@ -149,6 +157,13 @@ static int pull(const struct cli *cli, struct state *state, const struct credent
 	return failed ? tell_failed(failed, installed + failed, plan.folder) : EXIT_DONE;
 }
 
+static int reload(const struct state *state, struct credentials *credentials)
+{
+	credentials_done(credentials);
+	*credentials = (struct credentials){ 0 };
+	return credentials_load(state, credentials);
+}
+
 /* A renewal that fails is told of and tried again next time: the present certificate is good for another half of
  * its life. A device that was revoked learns it from the pull. */
 static int renew_if_due(const struct cli *cli, struct state *state, struct credentials *credentials)
@@ -159,10 +174,8 @@ static int renew_if_due(const struct cli *cli, struct state *state, struct crede
 		cli_say(cli, "the certificate was not renewed: %s", trouble_text());
 		return EXIT_DONE;
 	}
-	credentials_done(credentials);
-	*credentials = (struct credentials){ 0 };
 	cli_say(cli, "the device's certificate is renewed");
-	return credentials_load(state, credentials);
+	return reload(state, credentials);
 }
 
 /* Between two polls. At the next one it asks again: whoever forged the refusal is not to keep the device away for
@@ -179,6 +192,7 @@ int sync_run(const struct cli *cli)
 {
 	STATE state;
 	CREDENTIALS credentials = { 0 };
+	bool learned = false;
 	int rc = state_open(cli, false, &state);
 	if (rc == EXIT_DONE)
 		rc = credentials_load(&state, &credentials);
@@ -186,5 +200,11 @@ int sync_run(const struct cli *cli)
 		return state.revoked_at ? tell_revoked(&state) : EXIT_DONE;
 	if (rc == EXIT_DONE)
 		rc = renew_if_due(cli, &state, &credentials);
-	return rc ? rc : pull(cli, &state, &credentials);
+	if (rc == EXIT_DONE)
+		rc = pull(cli, &state, &credentials, &learned);
+	/* A renewal by a CA that only the bundle told of was refused before. */
+	if (rc || !learned)
+		return rc;
+	rc = reload(&state, &credentials);
+	return rc ? rc : renew_if_due(cli, &state, &credentials);
 }
