@@ -3,6 +3,7 @@
  *   1000  the life of the service           1050  its life under the launcher
  *   2000  requests, as the front sees them  2050  what the keeper did with keys for one
  *   3000  the health of the service         3010  what may be an attack        3020  what the doctor found
+ *   3030  the keyring's own life
  *
  * Columns: number, level, MESSAGE_ID (`systemd-id128 new`), sentence, and names of the fields that may come with it.
  * What each means and what is to be done is in systemd/pfxd.catalog; docs/events.md is made from both. */
@@ -79,7 +80,14 @@
 	E(TO_MEND,            3020, WARNING,  "cc95a615c96146289241158b4c6d222b", \
 	  "the doctor found what is to be mended", "check detail mend") \
 	E(TO_MEND_SOON,       3021, NOTICE,   "f6bd21c6e4fa41e5b6a69428187e46fe", \
-	  "the doctor found what is to be mended soon", "check detail mend")
+	  "the doctor found what is to be mended soon", "check detail mend") \
+	\
+	E(KEYRING_CHANGED,    3030, NOTICE,   "072fdf528326453b8bd920d66137299c", \
+	  "the keyring is another than before", "detail") \
+	E(REWRAPPED,          3031, NOTICE,   "4fd5e2445c1a4f87a547de088320a722", \
+	  "identities were sealed anew under the newest key", "detail") \
+	E(NOT_REWRAPPED,      3032, ERROR,    "c7e2bf1bbd8a473f99c3016547190546", \
+	  "something could not be sealed anew", "detail")
 
 enum event {
 	EVENT_NONE, /* a line without a number, to find faults with */

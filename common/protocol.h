@@ -101,6 +101,9 @@ enum socket_kind {
 	V(HEALTH,          33, SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL) /* nothing -> health */ \
 	V(VERIFY,          40, SOCKET_LOCAL)   /* nothing           -> verification */ \
 	V(INSPECT,         41, SOCKET_LOCAL)   /* nothing           -> inspection */ \
+	V(CLOCK_ACCEPT,    45, SOCKET_LOCAL)   /* nothing           -> clock */ \
+	V(ROTATION,        46, SOCKET_LOCAL)   /* nothing           -> rotation */ \
+	V(AUTHORITIES,     47, SOCKET_LOCAL)   /* nothing           -> authorities */ \
 	V(OPEN_PFX,        48, SOCKET_PFX_OPENER)  /* open_pfx -> opened_pfx */ \
 	V(OPEN_CSR,        49, SOCKET_CSR_OPENER)  /* open_csr -> opened_csr */ \
 	V(PING,            50, SOCKET_PFX_OPENER | SOCKET_CSR_OPENER | SOCKET_SELF) /* nothing -> nothing */ \
@@ -231,9 +234,21 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(text, database, 256) F(u64, database_bytes, UINT64_MAX) F(u32, schema, UINT32_MAX) \
 	F(u8, state, DATABASE_NOT_LOOKED_AT) F(text, damage, HEALTH_TEXT_MAX_BYTES) \
 	F(bytes, ca, FINGERPRINT_BYTES) F(time, ca_not_after, 0) F(time, signer_not_after, 0) \
-	F(u64, users, UINT64_MAX) F(u64, identities, UINT64_MAX) F(u64, devices, UINT64_MAX) \
-	F(u64, ended, UINT64_MAX) F(u64, ending_7, UINT64_MAX) F(u64, ending_30, UINT64_MAX) \
+	F(u64, users, UINT64_MAX) F(u64, identities, UINT64_MAX) F(u64, to_rewrap, UINT64_MAX) \
+	F(u64, devices, UINT64_MAX) F(u64, ended, UINT64_MAX) F(u64, ending_7, UINT64_MAX) F(u64, ending_30, UINT64_MAX) \
 	F(u64, ending_90, UINT64_MAX) F(time, last_record_at, 0)
+
+#define FIELDS_rotation(F) /* of wrapping_key, newest first; SHA-256 of each enrolment CA, likewise; unreadable: \
+			    * identities that do not open, so stay as they are */ \
+	F(list, keys, 4 * KIB) F(bytes, cas, 16 * FINGERPRINT_BYTES) F(u64, identities, UINT64_MAX) F(u64, unreadable, UINT64_MAX)
+#define FIELDS_wrapping_key(F) /* needed: by so many identities, and the test value */ \
+	F(text, id, 8) F(u64, needed, UINT64_MAX)
+#define FIELDS_authorities(F)  F(list, authorities, 16 * KIB) /* of authority, newest first */
+#define FIELDS_authority(F) /* sha256 of the CA's certificate; devices: active ones that have a certificate of it, of \
+			     * which the last ends then */ \
+	F(bytes, sha256, FINGERPRINT_BYTES) F(time, not_after, 0) F(u64, devices, UINT64_MAX) F(time, last_end, 0)
+#define FIELDS_clock(F) /* what the clock says, and the latest time that was on record before */ \
+	F(time, now, 0) F(time, mark, 0)
 
 /* ---- to openers ---- */
 #define FIELDS_open_pfx(F) /* passwords: PKCS12_PASSWORD_CHARS each, one for each identity that may be found */ \
@@ -260,7 +275,8 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	M(recipient) M(found_identities) M(found_identity) M(holder) \
 	M(identities) M(identity_facts) M(string) M(warning) M(imported) M(enrolment_made) M(user_facts) M(users) \
 	M(device_facts) M(devices) M(token_made) M(token_facts) M(tokens) M(audit_facts) M(audit) M(verification) \
-	M(ca) M(health) M(health_part) M(health_metric) M(inspection) M(open_pfx) M(opened_pfx) M(opened_identity) \
+	M(ca) M(health) M(health_part) M(health_metric) M(inspection) M(rotation) M(wrapping_key) \
+	M(authorities) M(authority) M(clock) M(open_pfx) M(opened_pfx) M(opened_identity) \
 	M(opened_certificate) M(open_csr) M(opened_csr)
 
 #define CTYPE_u8 uint8_t

@@ -4,7 +4,7 @@
 -- meta_get
 SELECT value FROM meta WHERE name = $1;
 -- meta_put
-INSERT INTO meta (name, value) VALUES ($1, $2);
+INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- database_is_filled
 SELECT 1 FROM meta UNION ALL SELECT 1 FROM audit_head UNION ALL SELECT 1 FROM audit UNION ALL SELECT 1 FROM users
@@ -69,6 +69,16 @@ INSERT INTO identities (id, user_id, sha1, sha256, subject, issuer, serial, not_
 	emails, chain, imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern,
 	sealed_legacy, key_identifier)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
+-- identities_under
+SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
+	imported_at, imported_by, mac, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy
+FROM identities WHERE key_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+-- identities_under_count
+SELECT count(*) FROM identities WHERE key_id = $1;
+-- identity_rewrap
+UPDATE identities SET key_id = $4, wrapped_key = $5, sealed_key = $6, sealed_certificate = $7, sealed_modern = $8,
+	sealed_legacy = $9
+WHERE id = $1 AND key_id = $2 AND wrapped_key = $3;
 -- identity_set_usages
 UPDATE identities SET usages = $2, mac = $3 WHERE id = $1;
 -- identity_delete
@@ -111,6 +121,9 @@ SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, 
 -- device_certificates_of
 SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates WHERE device_id = $1
 ORDER BY not_after DESC, issued_at DESC, replaces DESC;
+-- device_certificates_in_use
+SELECT c.device_id, c.der, c.not_after FROM device_certificates c JOIN devices d ON d.id = c.device_id AND d.state = 1
+WHERE c.not_after > $1 ORDER BY c.device_id;
 -- device_certificate_insert
 INSERT INTO device_certificates (fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
@@ -163,6 +176,8 @@ ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, chain = excluded.ch
 -- audit_insert
 INSERT INTO audit (sequence, at, event, actor, user_id, object, detail, request_id, mac)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- audit_last_at
+SELECT at FROM audit ORDER BY sequence DESC LIMIT 1;
 -- audit_before_first
 SELECT count(*) FROM audit WHERE sequence < 1;
 -- audit_after

@@ -6,6 +6,7 @@
 #include "rows.h"
 #include "seal.h"
 #include "text.h"
+#include "wallclock.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -143,6 +144,8 @@ int audit_append(struct keeper *k, struct connection *c, const struct audit_reco
 	rc = record_mac(k->keyring, head.chain, &row, mac);
 	if (rc == 0)
 		rc = insert(c, &row, mac);
+	if (rc == 0)
+		rc = wallclock_record(k, c, row.at);
 	if (rc < 0)
 		return rc;
 	head.sequence++;

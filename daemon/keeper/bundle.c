@@ -319,7 +319,7 @@ static void put_removed(const struct bundle *b, struct buf *ret)
 }
 
 /* Whom the device may believe from now on: how it learns of a CA that comes after its own, from one that it believes. */
-static int put_authorities(const struct keyring *keyring, struct buf *ret)
+static int put_trusted(const struct keyring *keyring, struct buf *ret)
 {
 	int rc = 0;
 	BUF pem = buf_new(2 * KEYRING_MAX_BYTES);
@@ -354,7 +354,7 @@ static int put_json(struct keeper *k, struct connection *c, const struct bundle 
 	if (rc == 0)
 		rc = put_intermediates(c, b, ret_secret);
 	if (rc == 0)
-		rc = put_authorities(k->keyring, ret_secret);
+		rc = put_trusted(k->keyring, ret_secret);
 	put_removed(b, ret_secret);
 	json_end(ret_secret, '}');
 	if (rc == 0 && !buf_ok(ret_secret))

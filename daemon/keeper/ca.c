@@ -84,6 +84,14 @@ int ca_issue(EVP_PKEY *ca_key, X509 *ca_certificate, EVP_PKEY *device_key, const
 	return 0;
 }
 
+int ca_fingerprint(X509 *certificate, uint8_t ret[static 32])
+{
+	unsigned len = 0;
+	if (X509_digest(certificate, EVP_sha256(), ret, &len) == 1 && len == 32)
+		return 0;
+	return broken("compute the fingerprint of a certificate");
+}
+
 int ca_encode(X509 *certificate, struct buf *ret)
 {
 	int len = i2d_X509(certificate, NULL);

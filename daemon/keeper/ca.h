@@ -10,6 +10,8 @@
 enum {
 	CA_YEARS = 20,
 	CA_DEVICE_DAYS = 730,
+	CA_LEAST_DAYS = 180, /* that one must still last which somebody else signed; and how long it may at most */
+	CA_MOST_YEARS = 40,
 };
 
 /* The extended key usage of the bundle signer and of nothing else that the CA issues: id-kp-documentSigning (RFC
@@ -26,6 +28,9 @@ int ca_make_bundle_signer(EVP_PKEY *ca_key, X509 *ca_certificate, EVP_PKEY **ret
  * subject names the device alone. INTERNAL on failure. */
 int ca_issue(EVP_PKEY *ca_key, X509 *ca_certificate, EVP_PKEY *device_key, const char *device_id, const char *user_id,
 	     X509 **ret_certificate);
+
+/* The SHA-256 of a certificate. INTERNAL on failure. */
+int ca_fingerprint(X509 *certificate, uint8_t ret[static 32]);
 
 /* Appends the DER of a certificate. INTERNAL on failure. */
 int ca_encode(X509 *certificate, struct buf *ret);

@@ -10,6 +10,7 @@
 #include "openssl_ptr.h"
 #include "seal.h"
 #include "serve.h"
+#include "wallclock.h"
 
 #include <errno.h>
 #include <openssl/core_names.h>
@@ -278,7 +279,8 @@ static int check_token(struct enrolling *e, struct buf *csr, struct row_enrolmen
 	if (rc == 0)
 		rc = enrolments_find(e->k->keyring, c, e->m.token_secret, enrolment);
 	if (rc == 0 && !enrolment->spent_at && enrolment->expires_at <= now_seconds())
-		rc = fail(FAULT_TOKEN_EXPIRED, "this enrolment token has expired: ask an administrator for a new one");
+		rc = wallclock_expired(e->k, FAULT_TOKEN_EXPIRED,
+				   "this enrolment token has expired: ask an administrator for a new one");
 	if (rc == 0)
 		rc = users_get(e->k->keyring, c, enrolment->user_id, &user);
 	if (rc == 0 && user.state != STATE_ACTIVE)
@@ -322,6 +324,8 @@ int answer_enroll(struct keeper *k, const struct caller *who, struct view fields
 	size_t start = buf_len(answer);
 	uuid_make(e.issued.device_id);
 	int rc = read_enroll(fields, &e.m);
+	if (rc == 0)
+		rc = wallclock_check(k);
 	/* Lost a race for the token: what is said is then what a later caller would be told. */
 	if (rc == 0)
 		rc = -FAULT_AGAIN;
@@ -396,7 +400,7 @@ static int store_renewal(struct connection *c, void *arg)
 	struct renewing *r = arg;
 	SHOWN shown = { .last_pull_at = 0 };
 	struct row_device_certificate certificate = certificate_row(&r->issued);
-	int rc = devices_shown(r->k->keyring, c, r->m.fingerprint, now_seconds(), &shown);
+	int rc = devices_shown(r->k, c, r->m.fingerprint, now_seconds(), &shown);
 	certificate.replaces = shown.certificate.fingerprint;
 	if (rc == 0)
 		rc = end_unused(c, r, &shown);
@@ -414,7 +418,7 @@ static int check_renewal(struct renewing *r, struct buf *csr, struct shown *show
 	ROW(device_certificate, successor);
 	int rc = db_read(r->k->db, &c);
 	if (rc == 0)
-		rc = devices_shown(r->k->keyring, c, r->m.fingerprint, now_seconds(), shown);
+		rc = devices_shown(r->k, c, r->m.fingerprint, now_seconds(), shown);
 	if (rc == 0)
 		rc = decode_csr(r->m.csr, csr);
 	if (rc == 0)
@@ -457,6 +461,8 @@ int answer_renew(struct keeper *k, const struct caller *who, struct view fields,
 	struct renewing r = { .k = k };
 	size_t start = buf_len(answer);
 	int rc = read_renew(fields, &r.m);
+	if (rc == 0)
+		rc = wallclock_check(k);
 	/* Lost a race against the same renewal: then its answer is this one's too. */
 	if (rc == 0)
 		rc = -FAULT_AGAIN;

@@ -8,9 +8,11 @@
 #include "log.h"
 #include "openers.h"
 #include "protocol.h"
+#include "rotation.h"
 #include "seal.h"
 #include "serve.h"
 #include "text.h"
+#include "wallclock.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -30,7 +32,7 @@ enum {
 #define PROBE_TEXT "this opens under the right keyring"
 #define PROBE_NAME "probe"
 
-enum part { PART_KEYRING, PART_DATABASE, PART_AUDIT, PART_DISK, PART_PFX_OPENER, PART_CSR_OPENER, PART_COUNT };
+enum part { PART_KEYRING, PART_DATABASE, PART_AUDIT, PART_CLOCK, PART_DISK, PART_PFX_OPENER, PART_CSR_OPENER, PART_COUNT };
 
 struct health {
 	pthread_t thread, auditor;
@@ -50,7 +52,8 @@ static const struct {
 	bool for_pulls;
 } part_facts[PART_COUNT] = {
 	[PART_KEYRING] = { "keyring", true },        [PART_DATABASE] = { "database", true },
-	[PART_AUDIT] = { "audit", true },            [PART_DISK] = { "disk", false },
+	[PART_AUDIT] = { "audit", true },            [PART_CLOCK] = { "clock", false },
+	[PART_DISK] = { "disk", false },
 	[PART_PFX_OPENER] = { "pfxOpener", false },  [PART_CSR_OPENER] = { "csrOpener", false },
 };
 
@@ -86,6 +89,33 @@ int health_prepare(struct keeper *k, struct connection *c)
 	return statement_run(s);
 }
 
+static int read_probe(struct connection *c, struct buf *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_meta_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, view_text(PROBE_NAME));
+	rc = statement_step(s);
+	if (rc > 0) {
+		struct view value = column_view(s, 0);
+		buf_put(ret, value.p, value.len);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int health_probe_id(struct connection *c, char ret[static KEYRING_ID_CHARS + 1])
+{
+	struct view value, id = view_text("");
+	BUF probe = buf_new(PROBE_MAX_BYTES);
+	int rc = probe ? read_probe(c, probe) : fail(FAULT_UNAVAILABLE, "no memory");
+	value = buf_view(probe);
+	if (rc == 0)
+		view_get(&value, KEYRING_ID_CHARS, &id);
+	text_copy(id, ret, KEYRING_ID_CHARS + 1);
+	return rc;
+}
+
 static int open_probe(struct keeper *k, struct view value)
 {
 	KEY256 key_secret;
@@ -104,6 +134,26 @@ static int open_probe(struct keeper *k, struct view value)
 	if (rc == 0 && !view_is(buf_view(text), PROBE_TEXT))
 		rc = fail(FAULT_TAMPERED, "it holds another text");
 	return rc;
+}
+
+/* Only what opens is sealed anew: where it does not, this is another keyring's database. */
+static int rewrap_probe(struct connection *c, void *arg)
+{
+	struct keeper *k = arg;
+	char id[KEYRING_ID_CHARS + 1];
+	BUF probe = buf_new(PROBE_MAX_BYTES);
+	int rc = probe ? health_probe_id(c, id) : fail(FAULT_UNAVAILABLE, "no memory");
+	if (rc < 0 || strcmp(id, keyring_wrapping_id(k->keyring, 0)) == 0)
+		return rc;
+	rc = read_probe(c, probe);
+	if (rc == 0)
+		rc = open_probe(k, buf_view(probe));
+	return rc < 0 ? rc : health_prepare(k, c);
+}
+
+int health_rewrap(struct keeper *k)
+{
+	return db_write(k->db, rewrap_probe, k);
 }
 
 int health_check_keyring(struct keeper *k)
@@ -230,6 +280,7 @@ static void check_all(struct keeper *k)
 	set_part(h, PART_KEYRING, health_check_keyring(k));
 	set_part(h, PART_DATABASE, check_database(k));
 	set_part(h, PART_AUDIT, check_audit(k));
+	set_part(h, PART_CLOCK, wallclock_look(k));
 	set_part(h, PART_DISK, check_disk(k));
 	set_part(h, PART_PFX_OPENER, openers_check(k->openers, SOCKET_PFX_OPENER));
 	set_part(h, PART_CSR_OPENER, openers_check(k->openers, SOCKET_CSR_OPENER));
@@ -376,6 +427,8 @@ static int put_metrics(struct keeper *k, struct buf *ret)
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof metrics / sizeof metrics[0]; i++)
 		rc = put_health_metric(ret, &metrics[i]);
+	if (rc == 0)
+		rc = rotation_put_metrics(k, ret);
 	return rc < 0 ? rc : inspect_put_metrics(k, ret);
 }
 

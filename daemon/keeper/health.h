@@ -6,6 +6,9 @@
 
 /* Puts the value that the health check unseals into a new database. */
 int health_prepare(struct keeper *k, struct connection *c);
+/* Seals it anew where it is under an older wrapping key; and the id of the key that it is under. */
+int health_rewrap(struct keeper *k);
+int health_probe_id(struct connection *c, char ret[static KEYRING_ID_CHARS + 1]);
 /* Whether that value opens under this keyring. TAMPERED, with a sentence for the administrator, if not. */
 int health_check_keyring(struct keeper *k);
 

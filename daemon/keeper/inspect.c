@@ -174,7 +174,7 @@ int answer_inspect(struct keeper *k, const struct caller *who, struct view field
 {
 	(void)who;
 	struct msg_nothing m;
-	struct msg_inspection message = { .state = DATABASE_WHOLE };
+	struct msg_inspection message = { .state = DATABASE_WHOLE, .to_rewrap = atomic_load(&k->to_rewrap) };
 	uint8_t ca_sha256[FINGERPRINT_BYTES];
 	char why[HEALTH_TEXT_MAX_BYTES + 1];
 	int rc = read_nothing(fields, &m);

@@ -32,10 +32,17 @@ struct keeper {
 	struct db *db;
 	struct openers *openers;
 	struct health *health;
+	struct rotation *rotation;
 	struct counters counters;
 	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
 	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
 	atomic_int_fast64_t users_before_count; /* that may be made before users are counted anew: see users_create() */
+	/* The latest time on record; the time before a jump ahead that nobody accepted, or 0. See wallclock.h. */
+	atomic_int_fast64_t clock_mark, clock_before;
+	int64_t clock_looked_at, clock_looked_boot; /* of the health checks' thread alone */
+	bool clock_unsaved;
+	/* Identities: sealed anew since the start; under an older wrapping key; of those, such as do not open. */
+	atomic_uint_fast64_t rewrapped, to_rewrap, not_rewrapped;
 	/* As inspect_count() counted them last; ending: device certificates that end within so many days. */
 	atomic_uint_fast64_t identities, ending_7, ending_30, ending_90;
 	/* Of the health checks' thread alone: when all of it was counted (0: not yet), and the identities after how many

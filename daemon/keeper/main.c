@@ -8,9 +8,11 @@
 #include "notify.h"
 #include "openers.h"
 #include "pulse.h"
+#include "rotation.h"
 #include "seal.h"
 #include "serve.h"
 #include "signals.h"
+#include "wallclock.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -70,6 +72,8 @@ static int open_all(struct keeper *k)
 	}
 	if (rc == 0)
 		rc = health_check_keyring(k);
+	if (rc == 0)
+		rc = wallclock_read(k);
 	/* The last run may have been killed between a deletion and the emptying of the log. */
 	atomic_store(&k->log_holds_deleted, true);
 	if (rc == 0)
@@ -149,13 +153,14 @@ int main(int argc, char **argv)
 	}
 	if (signals < 0 || open_all(&keeper) < 0)
 		return give_up();
-	if (health_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
+	if (health_start(&keeper) < 0 || rotation_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
 		return give_up();
 
 	serve(&keeper, server, signals);
 	/* No front waits longer. What still runs then uses keyring and database: they go with the process, not before it. */
 	if (!serve_stop(server, keeper.config.keeper_seconds))
 		_exit(EXIT_SUCCESS);
+	rotation_stop(&keeper);
 	health_stop(&keeper);
 	if (db_truncate_log(keeper.db) < 0)
 		log_detail(EVENT_LOG_NOT_EMPTIED, "%s", fault_detail());

@@ -18,7 +18,7 @@ static int look(struct keeper *k, struct view fingerprint, struct view request_i
 	READER c = NULL;
 	int rc = db_read(k->db, &c);
 	if (rc == 0)
-		rc = devices_shown(k->keyring, c, fingerprint, now, ret);
+		rc = devices_shown(k, c, fingerprint, now, ret);
 	db_read_done(c);
 	c = NULL;
 	return rc < 0 ? rc : devices_confirm(k, ret, request_id);
@@ -131,7 +131,7 @@ static int prepare(struct pull *p, bool make)
 	BUNDLE bundle = { .removed = NULL };
 	int rc = db_read(p->k->db, &c);
 	if (rc == 0 && make) /* the user may have been renamed or retired while the release was recorded */
-		rc = devices_shown(p->k->keyring, c, p->m.fingerprint, p->now, &p->shown);
+		rc = devices_shown(p->k, c, p->m.fingerprint, p->now, &p->shown);
 	if (rc == 0)
 		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &bundle);
 	if (rc == 0)
@@ -239,7 +239,7 @@ static int store_receipts(struct connection *c, void *arg)
 	HISTORY history = { .count = 0 };
 	int64_t now = now_seconds();
 	unsigned n = 0;
-	int rc = devices_shown(r->k->keyring, c, r->m.fingerprint, now, &shown);
+	int rc = devices_shown(r->k, c, r->m.fingerprint, now, &shown);
 	if (rc == 0)
 		rc = history_read(r->k->keyring, c, shown.user.id, now, true, &history);
 	for (struct view rest = r->m.receipts; rc == 0 && rest.len > 0;) {

@@ -6,6 +6,7 @@
 #include "frame.h"
 #include "log.h"
 #include "protocol.h"
+#include "wallclock.h"
 #include "wipe.h"
 
 #include <errno.h>
@@ -63,6 +64,9 @@ static const struct permission {
 	[VERB_HEALTH]          = { SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL, 0, answer_health },
 	[VERB_VERIFY]          = { SOCKET_LOCAL, 0, answer_verify },
 	[VERB_INSPECT]         = { SOCKET_LOCAL, 0, answer_inspect },
+	[VERB_CLOCK_ACCEPT]    = { SOCKET_LOCAL, 0, answer_clock_accept },
+	[VERB_ROTATION]        = { SOCKET_LOCAL, 0, answer_rotation },
+	[VERB_AUTHORITIES]     = { SOCKET_LOCAL, 0, answer_authorities },
 	[VERB_PING]            = { SOCKET_SELF, 0, answer_ping },
 };
 
@@ -102,6 +106,8 @@ static int authorize(struct keeper *k, struct view fields, int roles, struct cal
 	struct msg_admin m;
 	READER c = NULL;
 	int rc = get_admin(&fields, &m);
+	if (rc == 0)
+		rc = wallclock_check(k);
 	if (rc == 0)
 		rc = db_read(k->db, &c);
 	if (rc == 0)

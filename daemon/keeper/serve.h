@@ -30,6 +30,6 @@ answer_function answer_enroll, answer_renew, answer_certificates, answer_bundle,
 answer_function answer_authorize, answer_import, answer_history, answer_delete_identity, answer_add_enrolment,
 	answer_users, answer_user, answer_rename_user, answer_retire_user, answer_devices, answer_revoke_device, answer_find_identity,
 	answer_add_token, answer_tokens, answer_delete_token, answer_audit, answer_verify_audit, answer_ca,
-	answer_health, answer_verify, answer_inspect, answer_ping;
+	answer_health, answer_verify, answer_inspect, answer_clock_accept, answer_rotation, answer_authorities, answer_ping;
 
 #endif

@@ -3,8 +3,11 @@
 
 #include "fault.h"
 #include "seal.h"
+#include "wallclock.h"
 
 enum { TOKENS_MAX = 10000 };
+
+static const char expired[] = "this administrator token has expired: ask an administrator for a new one";
 
 static const struct {
 	const char *name;
@@ -50,8 +53,7 @@ int tokens_authorize(struct keeper *k, struct connection *c, struct view token_s
 	if (rc < 0)
 		return rc;
 	if (ret->expires_at && ret->expires_at <= now_seconds())
-		return fail(FAULT_UNAUTHORIZED,
-			    "this administrator token has expired: ask an administrator for a new one");
+		return wallclock_expired(k, FAULT_UNAUTHORIZED, expired);
 	if (!(role_of(ret->role) & roles))
 		return fail(FAULT_FORBIDDEN, "a token with the role %.*s may not do this", (int)ret->role.len,
 			    (const char *)ret->role.p);
@@ -73,8 +75,7 @@ static int check_and_run(struct connection *c, void *arg)
 	if (rc == -FAULT_NOT_FOUND)
 		return fail(FAULT_UNAUTHORIZED, "this administrator token was revoked");
 	if (rc == 0 && token.expires_at && token.expires_at <= now_seconds())
-		return fail(FAULT_UNAUTHORIZED,
-			    "this administrator token has expired: ask an administrator for a new one");
+		return wallclock_expired(w->k, FAULT_UNAUTHORIZED, expired);
 	return rc < 0 ? rc : w->job(c, w->arg);
 }
 

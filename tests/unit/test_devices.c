@@ -76,7 +76,7 @@ static int show_at(struct fixture *f, const char *certificate, int64_t now)
 	SHOWN shown = { .last_pull_at = 0 };
 	fingerprint_of(certificate, digest, hex);
 	assert_done(db_read(f->keeper.db, &c));
-	int rc = devices_shown(f->keeper.keyring, c, view_of(digest, sizeof digest), now, &shown);
+	int rc = devices_shown(&f->keeper, c, view_of(digest, sizeof digest), now, &shown);
 	if (rc == 0) {
 		assert_text(shown.device.id, DEVICE_A);
 		assert_text(shown.user.id, ID_A);
@@ -124,8 +124,8 @@ TEST(a_certificate_that_was_not_issued_here_is_unauthorized)
 	make_device(f);
 	assert_fault(show(f, "two"), UNAUTHORIZED);
 	assert_done(db_read(f->keeper.db, &c));
-	assert_fault(devices_shown(f->keeper.keyring, c, VIEW(""), NOW, &shown), UNAUTHORIZED);
-	assert_fault(devices_shown(f->keeper.keyring, c, VIEW("short"), NOW, &shown), UNAUTHORIZED);
+	assert_fault(devices_shown(&f->keeper, c, VIEW(""), NOW, &shown), UNAUTHORIZED);
+	assert_fault(devices_shown(&f->keeper, c, VIEW("short"), NOW, &shown), UNAUTHORIZED);
 }
 
 TEST(a_certificate_is_good_to_its_last_second_and_unauthorized_after_it)
@@ -270,7 +270,7 @@ static void use(struct fixture *f, const char *certificate)
 	SHOWN shown = { .last_pull_at = 0 };
 	fingerprint_of(certificate, digest, hex);
 	assert_done(db_read(f->keeper.db, &c));
-	assert_done(devices_shown(f->keeper.keyring, c, view_of(digest, sizeof digest), NOW, &shown));
+	assert_done(devices_shown(&f->keeper, c, view_of(digest, sizeof digest), NOW, &shown));
 	assert_done(devices_confirm(&f->keeper, &shown, VIEW("request")));
 }
 
