@@ -22,7 +22,7 @@ LIBS_front    = -lmicrohttpd -lgnutls -ljansson -linih -lsystemd -lpthread
 LIBS_keeper   = -lcrypto -lsqlite3 -linih -lsystemd -lpthread
 LIBS_opener   = -lcrypto
 LIBS_launcher =
-LIBS_pfxctl   = -lcurl -ljansson -lcrypto -linih -lsystemd
+LIBS_pfxctl   = -lcurl -ljansson -lcrypto -linih -lsystemd -lgfshare
 LIBS_device   = -lcurl -ljansson -lcrypto
 
 PROGRAMS = pfxd-front pfxd-keeper pfxd-opener pfxd pfxctl pfx-device
@@ -123,11 +123,13 @@ $(BUILD)/front.a: $(call room,front)
 	$(Q)ar rcs $@ $^
 $(BUILD)/tests/%.o: CFLAGS += -Idaemon
 
-# A unit test links the room that it is named for (test_opener_pfx: the opener), or else the keeper.
+# A unit test links what it is named for (test_opener_pfx: the opener), or else the keeper.
 $(BUILD)/tests/unit/test_opener_%: $(BUILD)/tests/unit/test_opener_%.o $(BUILD)/opener.a $(BUILD)/common.a
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_opener) -o $@
 $(BUILD)/tests/unit/test_front_%: $(BUILD)/tests/unit/test_front_%.o $(BUILD)/front.a $(BUILD)/common.a
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_front) -o $@
+$(BUILD)/tests/unit/test_pfxctl_%: $(BUILD)/tests/unit/test_pfxctl_%.o $(BUILD)/pfxctl.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_pfxctl) -o $@
 $(BUILD)/tests/unit/test_wipe: $(BUILD)/tests/unit/test_wipe.o $(COMMON)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka -o $@
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUILD)/common.a
@@ -136,6 +138,8 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUI
 # These tests have a clock, and a database, of their own.
 $(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
 $(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
+$(BUILD)/tests/unit/test_clock: LDFLAGS += -Wl,--wrap=now_seconds,--wrap=clock_gettime
+$(BUILD)/tests/unit/test_pfxctl_shares: LDFLAGS += -Wl,--wrap=RAND_priv_bytes
 
 # Crash tests: the keeper with one migration more than it has, on a disk that can be cut off and broken.
 CRASH_TESTS  = $(patsubst tests/crash/%.c,$(BUILD)/tests/crash/%,$(wildcard tests/crash/test_*.c))

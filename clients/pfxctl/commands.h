@@ -11,7 +11,7 @@ enum option_index {
 	OPT_NAME, OPT_PLATFORM, OPT_EXPIRES_IN, OPT_TOKEN_OUT, OPT_FORCE, OPT_ROLE,  /* enroll, token add */
 	OPT_YES, OPT_LIMIT, OPT_HEALTH_URL,
 	OPT_PFXD_CONF, OPT_EXPORT, OPT_NO_EXPORT, OPT_WITH_KEY,                     /* on the server itself */
-	OPT_PASSPHRASE_FILE, OPT_PASSPHRASE_FD, OPT_PASSPHRASE_OUT, OPT_LOCAL, OPT_QUIET,
+	OPT_PASSPHRASE_FILE, OPT_PASSPHRASE_FD, OPT_PASSPHRASE_OUT, OPT_LOCAL, OPT_QUIET, OPT_SHARES, OPT_OUT,
 	OPT_COUNT,
 };
 
@@ -36,6 +36,13 @@ int health_run(const struct cli *cli);
 int keyring_init_run(const struct cli *cli);
 int keyring_import_run(const struct cli *cli);
 int keyring_export_run(const struct cli *cli);
+int keyring_rotate_run(const struct cli *cli);
+int keyring_retire_run(const struct cli *cli);
+int ca_rotate_run(const struct cli *cli);
+int ca_retire_run(const struct cli *cli);
+int ca_request_run(const struct cli *cli);
+int ca_install_run(const struct cli *cli);
+int clock_accept_run(const struct cli *cli);
 int doctor_run(const struct cli *cli);
 int dev_init_run(const struct cli *cli);
 

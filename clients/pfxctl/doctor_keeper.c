@@ -19,6 +19,7 @@ static const struct {
 	  "EXPORT), or the database that belongs to this keyring" },
 	{ "database", "database", "journalctl -u pfxd-keeper says why: most often the disk, or the owner of the file" },
 	{ "audit", "audit chain", "pfxctl audit verify --local says what was changed; SECURITY.md says what to do" },
+	{ "clock", "time on record", "set the clock; where it is right now, and was wrong before: pfxctl clock accept" },
 	{ "disk", "disk", "make room on the file system of the database, or lower [keeper] min_free_mib" },
 	{ "pfxOpener", "PFX openers", "journalctl -u 'pfxd-opener-pfx@*' -n 20 says why; systemctl restart "
 	  "pfxd-opener-pfx.socket" },
@@ -112,8 +113,8 @@ static void tell_devices(struct doctor *d, const struct msg_inspection *m)
 
 void doctor_check_keeper(struct doctor *d)
 {
-	static const char new_ca[] = "devices that enrolled under it have to enrol again under a new one: plan it, "
-				     "they need time";
+	static const char new_ca[] = "pfxctl ca rotate gives it a successor, which devices learn of when they pull: those that do "
+				     "not in time have to enrol again";
 	struct view fields;
 	struct msg_inspection m;
 	BUF answer = buf_new(FRAME_MAX_BYTES);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void file_set_begin(struct file_set *set)
@@ -44,6 +45,23 @@ int file_set_add_line(struct file_set *set, const char *path, struct view line_s
 	return file_set_add(set, path, 0600, (gid_t)-1, buf_view(text_secret));
 }
 
+int file_set_replace(struct file_set *set, const char *path, mode_t mode, struct view bytes)
+{
+	struct stat st;
+	if (set->count == FILE_SET_MAX)
+		return trouble(EXIT_LOCAL, "too many files to write at once");
+	struct file_new *file = &set->files[set->count];
+	if (stat(path, &st) < 0)
+		return trouble(EXIT_LOCAL, "can not look at %s: %s", path, strerror(errno));
+	int rc = file_begin(path, mode, file);
+	set->count++;
+	set->replaces = true;
+	if (rc == EXIT_DONE && (st.st_uid != geteuid() || st.st_gid != getegid()) &&
+	    fchown(file->fd, st.st_uid, st.st_gid) < 0)
+		rc = trouble(EXIT_LOCAL, "can not give the new %s to the owner of the old one: %s", path, strerror(errno));
+	return rc ? rc : file_fill(file, bytes);
+}
+
 /* The sentence of what went wrong stays. */
 static void take_back(struct file_set *set)
 {
@@ -55,10 +73,11 @@ int file_set_place(struct file_set *set)
 {
 	int rc = EXIT_DONE;
 	for (size_t i = 0; rc == EXIT_DONE && i < set->count; i++) {
-		rc = file_place(&set->files[i], false);
+		rc = file_place(&set->files[i], set->replaces && i + 1 == set->count);
 		set->placed += set->files[i].fd < 0; /* it is in its place, whether that is durable or not */
 	}
-	if (rc)
+	/* The last one is in its place, for all that the folder could not be synced: what went before belongs to it. */
+	if (rc && !(set->replaces && set->placed == set->count))
 		take_back(set);
 	return rc;
 }

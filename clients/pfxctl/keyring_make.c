@@ -7,7 +7,9 @@
 #include "new_keyring.h"
 #include "prompt.h"
 #include "recovery.h"
+#include "safekeeping.h"
 #include "server.h"
+#include "shares.h"
 #include "show.h"
 #include "tls_pair.h"
 
@@ -38,6 +40,7 @@ struct making {
 	int lock; /* on the folder of the keyring */
 	struct server server;
 	struct file_set files;
+	struct safekeeping safekeeping;
 	struct buf *keyring_secret, *sealed, *token_secret, *passphrase_secret, *export;
 	char names[NAMES_MAX_BYTES]; /* of the TLS certificate that is made; "": there is one */
 };
@@ -45,6 +48,7 @@ struct making {
 static void making_done(struct making *m)
 {
 	file_set_done(&m->files);
+	safekeeping_done(&m->safekeeping);
 	buf_free(m->keyring_secret);
 	buf_free(m->sealed);
 	buf_free(m->token_secret);
@@ -249,34 +253,8 @@ static void tell_keyring(const struct making *m)
 
 /* ---- init ---- */
 
-static int check_export(const struct cli *cli)
-{
-	bool export = cli->value[OPT_EXPORT] != NULL;
-	if (export && cli->value[OPT_NO_EXPORT])
-		return trouble(EXIT_USAGE, "give --export FILE or --no-export, not both");
-	if (!export && !cli->value[OPT_NO_EXPORT])
-		return trouble(EXIT_USAGE, "the keyring is sealed to this machine and dies with it, and without it "
-			       "nothing in the database or in its backups can be opened. Give --export FILE for a copy "
-			       "that opens elsewhere with a recovery passphrase, or --no-export to do without");
-	if (!export && cli->value[OPT_PASSPHRASE_OUT])
-		return trouble(EXIT_USAGE, "--passphrase-out is for --export");
-	return EXIT_DONE;
-}
-
-static int add_export(struct making *m)
-{
-	const struct cli *cli = m->cli;
-	if (!cli->value[OPT_EXPORT])
-		return EXIT_DONE;
-	int rc = recovery_make_passphrase(m->passphrase_secret);
-	if (rc == EXIT_DONE)
-		rc = recovery_seal(buf_view(m->keyring_secret), buf_view(m->passphrase_secret), m->export);
-	if (rc == EXIT_DONE)
-		rc = file_set_add(&m->files, cli->value[OPT_EXPORT], 0600, (gid_t)-1, buf_view(m->export));
-	if (rc == EXIT_DONE && cli->value[OPT_PASSPHRASE_OUT])
-		rc = file_set_add_line(&m->files, cli->value[OPT_PASSPHRASE_OUT], buf_view(m->passphrase_secret));
-	return rc;
-}
+static const char dies[] = "the keyring is sealed to this machine and dies with it, and without it nothing in the database or "
+			   "in its backups can be opened";
 
 static int show_once(const struct making *m)
 {
@@ -284,9 +262,7 @@ static int show_once(const struct making *m)
 	int rc = EXIT_DONE;
 	if (!cli->value[OPT_TOKEN_OUT])
 		rc = show_secret("admin token", buf_view(m->token_secret));
-	if (rc == EXIT_DONE && cli->value[OPT_EXPORT] && !cli->value[OPT_PASSPHRASE_OUT])
-		rc = show_secret("recovery passphrase", buf_view(m->passphrase_secret));
-	return rc;
+	return rc ? rc : safekeeping_show(&m->safekeeping, cli);
 }
 
 /* What was shown before. */
@@ -301,12 +277,9 @@ static int place(struct making *m)
 static void tell_init(const struct making *m)
 {
 	const struct cli *cli = m->cli;
-	const char *export = cli->value[OPT_EXPORT];
 	tell_keyring(m);
-	if (export)
-		cli_say(cli, "made %s, its copy for another machine: keep it and its passphrase apart from each other, "
-			"and both apart from backups of the database", export);
-	else
+	safekeeping_tell(cli);
+	if (!cli->value[OPT_EXPORT])
 		cli_say(cli, "there is no copy of the keyring: when this machine is lost, so is everything in the "
 			"database and its backups. pfxctl keyring export FILE makes one at any time");
 	tell_tls(m);
@@ -320,14 +293,14 @@ int keyring_init_run(const struct cli *cli)
 	harden_memory();
 	int rc = making_begin(cli, &m);
 	if (rc == EXIT_DONE)
-		rc = check_export(cli);
+		rc = safekeeping_check(cli, dies);
 	if (rc == EXIT_DONE)
 		rc = check_no_database(&m.server);
 	if (rc == EXIT_DONE)
 		rc = new_keyring(m.token_secret, m.keyring_secret);
 	file_set_begin(&m.files);
 	if (rc == EXIT_DONE)
-		rc = add_export(&m);
+		rc = safekeeping_add(&m.safekeeping, cli, buf_view(m.keyring_secret), &m.files);
 	if (rc == EXIT_DONE && cli->value[OPT_TOKEN_OUT])
 		rc = file_set_add_line(&m.files, cli->value[OPT_TOKEN_OUT], buf_view(m.token_secret));
 	if (rc == EXIT_DONE)
@@ -358,6 +331,41 @@ static int read_passphrase(const struct cli *cli, struct buf *ret_secret)
 	return prompt_secret("Recovery passphrase", "--passphrase-file or --passphrase-fd", ret_secret);
 }
 
+/* What comes after FILE. */
+static int combine_shares(const struct cli *cli, struct buf *ret_secret)
+{
+	struct share shares[SHARES_MOST];
+	unsigned count = (unsigned)cli->argc - 1;
+	int rc = EXIT_DONE;
+	if (cli->value[OPT_PASSPHRASE_FILE] || cli->value[OPT_PASSPHRASE_FD])
+		return trouble(EXIT_USAGE, "give shares or the passphrase, not both");
+	if (count > SHARES_MOST)
+		return trouble(EXIT_USAGE, "at most %d shares", (int)SHARES_MOST);
+	for (unsigned i = 0; rc == EXIT_DONE && i < count; i++) {
+		BUF text_secret = buf_new(SHARE_MAX_BYTES + 1);
+		rc = text_secret ? file_read(cli->argv[i + 1], SHARE_MAX_BYTES, text_secret) :
+				   trouble(EXIT_LOCAL, "no memory");
+		if (rc == EXIT_DONE)
+			rc = share_read(buf_view(text_secret), cli->argv[i + 1], &shares[i]);
+	}
+	if (rc == EXIT_DONE)
+		rc = shares_combine(shares, count, ret_secret);
+	explicit_bzero(shares, sizeof shares);
+	return rc;
+}
+
+/* The passphrase that shares restore is right or wrong as a whole. */
+static int open_with_shares(struct making *m)
+{
+	int rc = combine_shares(m->cli, m->passphrase_secret);
+	if (rc == EXIT_DONE)
+		rc = recovery_open(buf_view(m->export), buf_view(m->passphrase_secret), m->keyring_secret);
+	if (rc == EXIT_REFUSED && strcmp(trouble_code(), "wrong_passphrase") == 0)
+		rc = trouble_coded(EXIT_REFUSED, "foreign_share", "these shares restore a passphrase, but not the one of %s: they "
+				   "are of another export, or somebody made one of them up", m->cli->argv[0]);
+	return rc;
+}
+
 /* A keyring that is not encrypted, as pfxd --dev has it and as openssl cms -decrypt gives it out. */
 static bool is_plain(struct view text)
 {
@@ -373,6 +381,8 @@ static int open_import(struct making *m)
 		return rc;
 	if (is_plain(buf_view(m->export))) {
 		buf_put(m->keyring_secret, buf_data(m->export), buf_len(m->export));
+	} else if (m->cli->argc > 1) {
+		rc = open_with_shares(m);
 	} else {
 		rc = read_passphrase(m->cli, m->passphrase_secret);
 		if (rc == EXIT_DONE)

@@ -55,10 +55,15 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_PASSPHRASE_OUT] = { "passphrase-out", "FILE", "write the recovery passphrase there (0600) and do not\n"
 				 "print it" },
 	[OPT_LOCAL] = { "local", NULL, "ask the keeper on this machine, as root and without a\ntoken" },
+	[OPT_SHARES] = { "shares", "K/N", "split the recovery passphrase into N shares, any K of\nwhich restore it, as in 3/5" },
+	[OPT_OUT] = { "out", "FILE", "write there" },
 	[OPT_QUIET] = { "quiet", NULL, "print only what is not well" },
 };
 
 enum { MANY = INT_MAX };
+
+/* Of each command that replaces the keyring of a running service. */
+#define CHANGES_KEYRING (CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_WITH_KEY))
 
 static const struct cli_command commands[] = {
 	{ "import", "UPN FILE...", 0, MANY,
@@ -127,6 +132,31 @@ static const struct cli_command commands[] = {
 	  "  token: root asks the keeper on the server itself.\n", audit_verify_run },
 	{ "ca", "", 0, 0, 0, "print the enrolment CA, PEM",
 	  "  Who checks bundles or device certificates needs it. It is not the CA of the server's TLS.\n", ca_run },
+	{ "ca rotate", "", 0, 0, CHANGES_KEYRING | CLI_BIT(OPT_EXPORT) | CLI_BIT(OPT_NO_EXPORT) | CLI_BIT(OPT_PASSPHRASE_OUT),
+	  "give the service a new enrolment CA beside the old one, on the server as root",
+	  "  From then on it certifies devices, new ones and those that renew. Devices of the old CA learn of it from\n"
+	  "  their next bundle, and both are trusted until ca retire. Do it two years before the old one ends, for a\n"
+	  "  device's certificate never outlives its CA. It insists on --export FILE or --no-export, because older\n"
+	  "  exports do not have the new CA.\n", ca_rotate_run },
+	{ "ca retire", "", 0, 0, CHANGES_KEYRING, "end the enrolment CAs that no device needs any more",
+	  "  Takes every CA but the newest out of the keyring of which no active device has a certificate that is\n"
+	  "  still valid. It says how many devices need the others, and until when.\n", ca_retire_run },
+	{ "ca request", "", 0, 0, CHANGES_KEYRING | CLI_BIT(OPT_OUT),
+	  "make a key for an enrolment CA that somebody else signs",
+	  "  Writes a request (PKCS#10) to the file of --out; its key stays in the keyring. Have it signed by the\n"
+	  "  company's CA, with CA:TRUE, path length 0 and keyCertSign, for some years; then ca install.\n",
+	  ca_request_run },
+	{ "ca install", "CHAIN", 1, 1,
+	  CHANGES_KEYRING | CLI_BIT(OPT_EXPORT) | CLI_BIT(OPT_NO_EXPORT) | CLI_BIT(OPT_PASSPHRASE_OUT),
+	  "make the CA of ca request the enrolment CA, with the certificate that came back",
+	  "  CHAIN is PEM: the certificate for the key of ca request, then those above it, the root last. It is\n"
+	  "  checked, the way up to the root as for a device's certificate. What follows is as after ca rotate.\n"
+	  "  Devices believe this CA alone, not all that the company's root has signed.\n", ca_install_run },
+	{ "clock accept", "", 0, 0, CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV),
+	  "tell the keeper that the clock of this machine is right, on the server as root",
+	  "  For when the clock was ahead, and records were made with wrong times: the keeper would take the right\n"
+	  "  time for one that went back. And for when it rightly went ahead by much. It is on record. Set the clock\n"
+	  "  first; pfxctl doctor shows it.\n", clock_accept_run },
 	{ "health", "", 0, 0, CLI_BIT(OPT_HEALTH_URL), "show the health of the service",
 	  "  Asks /healthz over plain HTTP; needs no token. Exit status 0: well. 3: not well, or not there.\n",
 	  health_run },
@@ -143,18 +173,35 @@ static const struct cli_command commands[] = {
 	  "  Where there is no TLS certificate it makes one, by a CA whose key it forgets, with the names of\n"
 	  "  --name, localhost, 127.0.0.1 and ::1, and writes ca.pem beside it. It replaces no file. Either all\n"
 	  "  are made or none; keyring.cred comes last.\n", keyring_init_run },
-	{ "keyring import", "FILE", 1, 1,
+	{ "keyring import", "FILE [SHARE...]", 1, MANY,
 	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_PASSPHRASE_FILE) | CLI_BIT(OPT_PASSPHRASE_FD) |
 		  CLI_BIT(OPT_NAME) | CLI_BIT(OPT_WITH_KEY),
 	  "bring a keyring back from its export, on the server as root",
 	  "  Opens an export and seals it to this machine, as keyring init does; for a new machine, or one whose\n"
-	  "  TPM was replaced. It asks for the recovery passphrase unless an option says it. FILE may also be a\n"
-	  "  keyring that is not encrypted, as pfxd --dev keeps it. A keyring.cred that is there is not replaced:\n"
+	  "  TPM was replaced. It asks for the recovery passphrase unless an option says it, or unless files with\n"
+	  "  enough shares of it follow: those that keyring export --shares made. FILE may also be a keyring that\n"
+	  "  is not encrypted, as pfxd --dev keeps it. A keyring.cred that is there is not replaced:\n"
 	  "  move it away first.\n", keyring_import_run },
-	{ "keyring export", "FILE", 1, 1, CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_PASSPHRASE_OUT),
+	{ "keyring export", "FILE", 1, 1,
+	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_PASSPHRASE_OUT) | CLI_BIT(OPT_SHARES),
 	  "write another copy of the keyring for safe-keeping, on the server as root",
 	  "  Opens the keyring of this machine and encrypts it under a new recovery passphrase, which is printed\n"
-	  "  this once. Older exports stay as good as they were.\n", keyring_export_run },
+	  "  this once. Older exports stay as good as they were.\n\n"
+	  "  With --shares K/N the argument is a folder: it gets keyring.export, and the passphrase in N shares\n"
+	  "  (Shamir's scheme), each in a file of its own, 0600, as a text that can be printed and typed. Any K of\n"
+	  "  them restore it; fewer say nothing of it. Give each to somebody else, and take them off the machine.\n",
+	  keyring_export_run },
+	{ "keyring rotate", "", 0, 0, CHANGES_KEYRING | CLI_BIT(OPT_EXPORT) | CLI_BIT(OPT_NO_EXPORT) | CLI_BIT(OPT_PASSPHRASE_OUT),
+	  "give the keyring a new wrapping key, and seal all that is stored anew under it",
+	  "  Adds a wrapping key to the keyring of the running service, seals that to this machine as it was, and\n"
+	  "  restarts the keeper. The keeper then seals every identity anew, while pulls go on; this command follows\n"
+	  "  until none is left under an older key. It may be ended at any time, and so may the keeper: the work goes\n"
+	  "  on by itself, and the same command follows again. It insists on --export FILE or --no-export, because\n"
+	  "  older exports do not have the new key.\n"
+	  "  Exit status 5: some identities do not open, and stay as they are.\n", keyring_rotate_run },
+	{ "keyring retire", "", 0, 0, CHANGES_KEYRING, "take the older wrapping keys out of the keyring",
+	  "  Refused while anything is stored that needs one of them. A backup from before the rotation needs an\n"
+	  "  export from before, too: keep one as long as there are such backups.\n", keyring_retire_run },
 	{ "doctor", "", 0, 0, CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_QUIET) | CLI_BIT(OPT_JSON),
 	  "look at what usually goes wrong, on the server as root",
 	  "  Looks at the clock, the keyring, the TLS certificate, units and sockets, and at what the keeper tells:\n"

@@ -16,8 +16,7 @@
 
 enum { HOST_NAME_MAX_CHARS = 64, PASSPHRASE_MAX_BYTES = 1024 };
 
-/* 32 characters: no l for 1, no o for 0. */
-static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
+const char recovery_alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 
 /* ---- the passphrase ---- */
 
@@ -29,7 +28,7 @@ int recovery_make_passphrase(struct buf *ret_secret)
 	for (size_t i = 0; i < RECOVERY_GROUPS * RECOVERY_GROUP_CHARS; i++) {
 		if (i > 0 && i % RECOVERY_GROUP_CHARS == 0)
 			buf_put_u8(ret_secret, '-');
-		buf_put_u8(ret_secret, (uint8_t)alphabet[random_secret.at[i] % (sizeof alphabet - 1)]);
+		buf_put_u8(ret_secret, (uint8_t)recovery_alphabet[random_secret.at[i] % (sizeof recovery_alphabet - 1)]);
 	}
 	return buf_ok(ret_secret) ? EXIT_DONE : trouble(EXIT_LOCAL, "no memory");
 }

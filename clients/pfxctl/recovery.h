@@ -12,6 +12,9 @@ enum {
 	RECOVERY_MAX_BYTES = 256 * 1024, /* of an export */
 };
 
+/* 32 characters that passphrases and shares are written in: no l for 1, no o for 0. */
+extern const char recovery_alphabet[];
+
 /* Appends a new passphrase of 140 random bits: seven groups of four characters, none of which look alike. */
 int recovery_make_passphrase(struct buf *ret_secret);
 

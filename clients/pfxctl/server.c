@@ -37,9 +37,13 @@ static int set_paths(struct server *s)
 
 int server_find(const struct cli *cli, struct server *ret)
 {
-	const char *named = cli->value[OPT_PFXD_CONF];
+	const char *named = cli->value[OPT_PFXD_CONF], *dev = cli->value[OPT_DEV];
 	config_init(&ret->config);
-	int rc = join(ret->conf, "", named ? named : USUAL_CONF);
+	if (named && dev)
+		return trouble(EXIT_USAGE, "give --pfxd-conf or --dev, not both");
+	int rc = join(ret->conf, dev ? dev : "", dev ? "pfxd.conf" : named ? named : USUAL_CONF);
+	if (dev)
+		named = dev;
 	if (rc == EXIT_DONE && (named || file_exists(ret->conf)) && config_read(&ret->config, ret->conf) < 0)
 		rc = trouble(EXIT_USAGE, "%s", fault_detail());
 	return rc ? rc : set_paths(ret);
@@ -47,7 +51,7 @@ int server_find(const struct cli *cli, struct server *ret)
 
 int server_need_root(const struct cli *cli)
 {
-	if (geteuid() == 0)
+	if (geteuid() == 0 || cli->value[OPT_DEV])
 		return EXIT_DONE;
 	return trouble(EXIT_LOCAL, "run pfxctl %s as root, on the server itself", cli->command->name);
 }

@@ -155,17 +155,20 @@ static int words_matched(const char *name, int argc, char **argv)
 	return argc >= 2 && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
 }
 
+/* "ca rotate" is that, and no "ca" with an argument. */
 static int find_command(struct cli *cli)
 {
+	int most = 0;
 	for (size_t i = 0; i < cli->program->command_count; i++) {
 		int words = words_matched(cli->program->commands[i].name, cli->argc, cli->argv);
-		if (words == 0)
-			continue;
-		cli->command = &cli->program->commands[i];
-		cli->argc -= words;
-		cli->argv += words;
-		return EXIT_DONE;
+		if (words > most)
+			cli->command = &cli->program->commands[i];
+		most = words > most ? words : most;
 	}
+	cli->argc -= most;
+	cli->argv += most;
+	if (most > 0)
+		return EXIT_DONE;
 	if (cli->argc == 0)
 		return trouble(EXIT_USAGE, "no command was given; %s --help lists them", cli->program->name);
 	if (is_group(cli->program, cli->argv[0]))

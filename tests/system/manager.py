@@ -16,7 +16,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 ROOMS = {  # name: (program and arguments, names of its sockets)
-    "keeper": (["pfxd-keeper"], ["device", "admin"]),
+    "keeper": (["pfxd-keeper"], ["device", "admin", "local"]),
     "front-device": (["pfxd-front", "--role", "device"], ["device"]),
     "front-admin": (["pfxd-front", "--role", "admin"], ["admin", "health"]),
 }
@@ -39,7 +39,8 @@ class Managed(Service):
                         ("front-admin", "admin"): self.listen_on_port(self.base + 1),
                         ("front-admin", "health"): self.listen_on_port(self.base + 2),
                         ("keeper", "device"): self.listen_on_path("keeper-device"),
-                        ("keeper", "admin"): self.listen_on_path("keeper-admin")}
+                        ("keeper", "admin"): self.listen_on_path("keeper-admin"),
+                        ("keeper", "local"): self.listen_on_path("keeper-local")}
         for kind in ("pfx", "csr"):
             threading.Thread(target=self.start_openers, args=(kind, self.listen_on_path(f"opener-{kind}")),
                              daemon=True).start()
