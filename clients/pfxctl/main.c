@@ -146,10 +146,10 @@ static const struct cli_command commands[] = {
 	  "  Writes a request (PKCS#10) to the file of --out; its key stays in the keyring. Have it signed by the\n"
 	  "  company's CA, with CA:TRUE, path length 0 and keyCertSign, for some years; then ca install.\n",
 	  ca_request_run },
-	{ "ca install", "CHAIN", 1, 1,
+	{ "ca install", "FILE", 1, 1,
 	  CHANGES_KEYRING | CLI_BIT(OPT_EXPORT) | CLI_BIT(OPT_NO_EXPORT) | CLI_BIT(OPT_PASSPHRASE_OUT),
 	  "make the CA of ca request the enrolment CA, with the certificate that came back",
-	  "  CHAIN is PEM: the certificate for the key of ca request, then those above it, the root last. It is\n"
+	  "  FILE is PEM: the certificate for the key of ca request, then those above it, the root last. It is\n"
 	  "  checked, the way up to the root as for a device's certificate. What follows is as after ca rotate.\n"
 	  "  Devices believe this CA alone, not all that the company's root has signed.\n", ca_install_run },
 	{ "clock accept", "", 0, 0, CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV),

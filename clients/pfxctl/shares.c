@@ -181,6 +181,7 @@ int shares_combine(const struct share *shares, unsigned count, struct buf *ret_p
 		return rc;
 	for (unsigned i = 0; i < count; i++)
 		numbers[i] = shares[i].bytes_secret[AT_NUMBER];
+	gfshare_fill_rand = fill_random; /* it overwrites with it what it frees */
 	gfshare_ctx *together = gfshare_ctx_init_dec(numbers, count, SECRET_BYTES);
 	if (!together)
 		return trouble(EXIT_LOCAL, "no memory");

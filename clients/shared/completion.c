@@ -65,7 +65,7 @@ static void print_next_words(const struct cli_program *program, const char *head
 		last = word;
 		last_len = len;
 	}
-	printf("' ;;\n");
+	printf("' ;;&\n"); /* what is a group may be a command as well, and has options then */
 }
 
 static void print_groups(const struct cli_program *program)

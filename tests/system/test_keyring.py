@@ -128,7 +128,9 @@ def who_is_not_root_is_told_so(folder):
     # The test's own user, or nobody.
     uid = os.getuid() or 65534
     for command in (["keyring", "init", "--no-export"], ["keyring", "export", "x"], ["keyring", "import", "x"],
-                    ["doctor"], ["audit", "verify", "--local"]):
+                    ["keyring", "rotate", "--no-export"], ["keyring", "retire"], ["ca", "rotate", "--no-export"],
+                    ["ca", "retire"], ["ca", "request", "--out", "x"], ["ca", "install", "/dev/null", "--no-export"],
+                    ["clock", "accept"], ["doctor"], ["audit", "verify", "--local"]):
         done = run(BUILD / "pfxctl", *command, ok=False, user=uid, cwd="/")
         assert done.returncode == 4 and b"as root" in done.stderr, done
 
@@ -519,6 +521,155 @@ def where_there_is_a_tpm_it_seals_to_it_and_to_no_pcr(folder):
     machine.ctl("keyring", "init", "--no-export", "--with-key", "host", before=devices,
                 binds={"/usr/bin/systemd-creds": fake})
     assert "--with-key=host " in log.read_text().splitlines()[2], log.read_text()
+
+
+# ---- shares ----
+
+def split(machine, folder, how="3/5"):
+    machine.ctl("keyring", "export", "--shares", how, folder)
+    return sorted(folder.glob("share-*")), folder / "keyring.export"
+
+
+def import_refused(machine, status, *arguments):
+    said = machine.refused(status, "keyring", "import", *arguments)
+    assert not machine.credential.exists()
+    return said
+
+
+@test
+def enough_shares_of_the_passphrase_bring_the_keyring_to_another_machine(folder):
+    machine, other = Machine(folder), Machine(folder, "other")
+    Made(machine)
+    shares, export = split(machine, folder / "safe")
+    assert [p.name for p in shares] == [f"share-{n}-of-5" for n in range(1, 6)]
+    assert {mode(p) for p in [*shares, export]} == {0o600} and mode(folder / "safe") == 0o700
+    text = shares[1].read_text()
+    assert text.startswith("Share 2 of 5 of the recovery passphrase") and "Any 3 of the 5" in text, text
+    assert re.search(r"^[a-km-np-z2-9]{4}(-[a-km-np-z2-9]{4}){11}$", text, re.M), text
+    other.ctl("keyring", "import", export, shares[4], shares[0], shares[2])
+    assert other.keyring() == machine.keyring()
+    assert [p.name for p in (folder / "safe").iterdir() if p.name not in [s.name for s in shares]] == ["keyring.export"]
+
+
+@test
+def what_is_wrong_with_shares_is_said_and_makes_no_keyring(folder):
+    machine, other = Machine(folder), Machine(folder, "other")
+    Made(machine)
+    shares, export = split(machine, folder / "safe")
+    foreign, foreign_export = split(machine, folder / "second")
+    assert "3 of these shares restore the passphrase, and here are 2" in import_refused(other, 1, export, *shares[:2])
+    said = import_refused(other, 1, export, shares[0], foreign[1], shares[2])
+    assert "share-1-of-5 and" in said and "different passphrases" in said, said
+    assert "not the one of" in import_refused(other, 1, foreign_export, *shares[:3])
+    assert "one and the same share, number 2" in import_refused(other, 1, export, shares[0], shares[1], shares[1])
+    damaged = folder / "damaged"
+    line = re.search(r"^(\S{4}-)+\S{4}$", shares[0].read_text(), re.M)[0]
+    damaged.write_text(("b" if line[0] == "a" else "a") + line[1:])
+    assert "damaged is damaged" in import_refused(other, 1, export, damaged, *shares[1:3])
+    damaged.write_text(line[:-5])
+    assert "holds no share" in import_refused(other, 1, export, damaged, *shares[1:3])
+    import_refused(other, 4, export, folder / "nowhere", *shares[1:3])
+    word = folder / "word"
+    word.write_text("x")
+    import_refused(other, 2, export, *shares[:3], "--passphrase-file", word)
+    # Typed from paper, with capitals and blanks.
+    damaged.write_text(line.upper().replace("-", "  ") + "\n")
+    other.ctl("keyring", "import", export, damaged, *shares[1:3])
+
+
+@test
+def how_a_passphrase_is_split_is_bounded_and_nothing_is_replaced(folder):
+    machine = Machine(folder)
+    Made(machine)
+    for how in ("1/5", "6/5", "2/17", "0/0", "3", "3/", "/5", "3/5x", "-2/5", "a/b"):
+        assert "--shares takes K/N" in machine.refused(2, "keyring", "export", "--shares", how, folder / "safe"), how
+    machine.refused(2, "keyring", "export", "--shares", "2/3", "--passphrase-out", folder / "word", folder / "safe")
+    assert not (folder / "safe").exists()
+    split(machine, folder / "least", "2/2")
+    assert len(split(machine, folder / "most", "16/16")[0]) == 16
+    (folder / "there").mkdir()
+    (folder / "there" / "share-2-of-3").write_text("somebody's")
+    assert "is there already" in machine.refused(4, "keyring", "export", "--shares", "2/3", folder / "there")
+    assert [p.name for p in (folder / "there").iterdir()] == ["share-2-of-3"]
+
+
+# ---- changed while the service runs ----
+
+class Running:
+    """A machine whose keeper runs, with a systemctl that has it started again."""
+
+    def __init__(self, folder):
+        self.machine = Machine(folder)
+        Made(self.machine)
+        self.keeper = self.machine.start_keeper()
+        self.asked, self.log = folder / "asked", folder / "systemctl.log"
+        self.run = folder / "run"
+        (self.run / "systemd/system").mkdir(parents=True)
+        self.binds = {"/usr/bin/systemctl": tool(folder, "systemctl", f"""#!/bin/sh
+echo "$@" >> {self.log}; touch {self.asked}
+while [ -e {self.asked} ]; do sleep 0.05; done
+"""), "/run": self.run}
+
+    def ctl(self, *arguments, **options):
+        process = subprocess.Popen(self.machine.command(BUILD / "pfxctl", *arguments, "--pfxd-conf", self.machine.conf,
+                                                        binds=self.binds), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None:
+            if self.asked.exists():
+                self.restart()
+                self.asked.unlink()
+            time.sleep(0.02)
+        out, said = process.communicate()
+        assert process.returncode == 0, (arguments, said)
+        return out.decode(), said.decode()
+
+    def restart(self):
+        self.keeper.stop_keeper()
+        (self.machine.dir.parent / "machine-credentials/keyring").write_bytes(self.machine.keyring())
+        self.keeper.start()
+
+
+@test
+def a_sealed_keyring_is_rotated_with_one_command(folder):
+    world = Running(folder)
+    machine = world.machine
+    before, sealed = machine.keyring(), machine.credential.read_bytes()
+    export = machine.dir / "second.export"
+    out, said = world.ctl("keyring", "rotate", "--export", export)
+    passphrase = re.fullmatch(r"recovery passphrase: (\S+)\n", out)[1]
+    assert world.log.read_text() == "restart pfxd-keeper.service\n"
+    assert "rewrapped 0 of 0" in said and "keyring retire" in said, said
+    after = machine.keyring()
+    lines = after.splitlines()
+    assert lines[0] == before.splitlines()[0] and lines[2:] == before.splitlines()[1:] and lines[1].startswith(b"wrap ")
+    assert mode(machine.credential) == 0o600 and machine.credential.read_bytes() != sealed
+    assert not list(machine.dir.glob("keyring.cred?*")), "something was left beside the keyring"
+    word = folder / "word"
+    word.write_text(passphrase)
+    assert opened_by_openssl(export, word).stdout == after
+    world.ctl("keyring", "retire")
+    assert machine.keyring() == b"\n".join([*lines[:2], *lines[3:]]) + b"\n"
+    said = world.ctl("ca", "rotate", "--no-export")[1]
+    assert "new enrolment CA" in said and machine.keyring().count(b"\nca ") == 2, said
+    world.ctl("ca", "retire")
+    assert machine.keyring().count(b"\nca ") == 1
+    assert world.log.read_text() == "restart pfxd-keeper.service\n" * 4
+    everything = b"".join(content or b"" for path, content in machine.files().items() if "export" not in path)
+    for line in after.splitlines()[1:]:
+        assert line.split()[-1] not in everything
+
+
+@test
+def a_keeper_that_does_not_come_back_leaves_the_old_keyring_beside_the_new(folder):
+    world = Running(folder)
+    before = world.machine.keyring()
+    world.binds["/usr/bin/systemctl"] = tool(folder, "broken", "#!/bin/sh\necho it hurts >&2; exit 1\n")
+    done = world.machine.ctl("keyring", "rotate", "--no-export", binds=world.binds, ok=False)
+    assert done.returncode == 4 and b"it hurts" in done.stderr and b"keyring.cred.before is the old one" in done.stderr, done
+    old = world.machine.dir / "keyring.cred.before"
+    assert world.machine.keyring(old) == before and world.machine.keyring().count(b"\nwrap ") == 2
+    world.restart()
+    said = world.machine.ctl("keyring", "rotate", "--no-export", binds=world.binds).stderr.decode()
+    assert "under way" in said and not old.exists(), said
 
 
 # ---- cut short ----

@@ -31,8 +31,8 @@ def inspect(keeper):
     verb, fields = keeper.ask("INSPECT")
     assert verb == VERBS["INSPECT"], (verb, fields)
     names = ("database", "bytes", "schema", "state", "damage", "ca", "ca_end", "signer_end", "users", "identities",
-             "devices", "ended", "in_7", "in_30", "in_90", "last_record")
-    kinds = ("b", "u64", "u32", "u8", "b", "b", *["u64"] * 10)
+             "to_rewrap", "devices", "ended", "in_7", "in_30", "in_90", "last_record")
+    kinds = ("b", "u64", "u32", "u8", "b", "b", *["u64"] * 11)
     return dict(zip(names, take(fields, *kinds)))
 
 

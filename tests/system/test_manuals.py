@@ -92,6 +92,8 @@ def bash_completes_commands_options_and_files(folder):
             ("pfxctl im", {"import"}),
             ("pfxctl token ", {"add", "list", "revoke"}),
             ("pfxctl --json audit v", {"verify"}),
+            ("pfxctl ca ", {"rotate", "retire", "request", "install"}),
+            ("pfxctl ca install ", files),
             ("pfxctl import ann --pass", {"--password-file", "--password-fd"}),
             ("pfxctl token add x --ro", {"--role"}),
             ("pfxctl history ann --ro", set()),
