@@ -11,7 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 
-enum { FOLLOW_MS = 250, SILENCE_SECONDS = 60 };
+enum { FOLLOW_MS = 250, TELL_MS = 2000, SILENCE_SECONDS = 60 };
 
 static const char needs_export[] = "older copies of the keyring do not have the new key, and what is stored from now on opens "
 				   "with none of them";
@@ -49,13 +49,14 @@ static void tell_progress(const struct change *c)
 /* The keeper may be restarted meanwhile: it goes on where it was. */
 static int follow(struct change *c)
 {
-	int64_t heard_ms = clock_ms();
+	int64_t heard_ms = clock_ms(), told_ms = 0;
 	uint64_t told = UINT64_MAX;
 	int rc = EXIT_DONE;
 	while (rc == EXIT_LATER || left(c) > 0) {
-		if (rc == EXIT_DONE && left(c) != told) {
+		if (rc == EXIT_DONE && left(c) != told && clock_ms() - told_ms >= TELL_MS) {
 			tell_progress(c);
 			told = left(c);
+			told_ms = clock_ms();
 		}
 		poll(NULL, 0, FOLLOW_MS);
 		rc = change_ask(c);

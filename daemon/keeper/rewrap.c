@@ -169,8 +169,6 @@ static int run_batches(struct batch *b, const atomic_bool *stopping)
 		if (rc == 0) {
 			atomic_fetch_add(&b->k->rewrapped, b->done);
 			atomic_fetch_sub(&b->k->to_rewrap, b->done);
-			if (b->done > 0) /* what the log still holds opens with the old key */
-				atomic_store(&b->k->log_holds_deleted, true);
 		}
 	} while (rc == 0 && b->read > 0 && !atomic_load(stopping));
 	batch_reset(b);

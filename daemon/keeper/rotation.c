@@ -236,6 +236,8 @@ static int turn(struct keeper *k, bool tell)
 	if (rc == 0)
 		rc = count_old(k);
 	uint64_t done = atomic_load(&k->rewrapped) - before;
+	if (done > 0) /* once, for readers wait meanwhile: what the log still holds opens with the old key */
+		atomic_store(&k->log_holds_deleted, true);
 	if (rc == 0 && done > 0)
 		log_detail(EVENT_REWRAPPED, "%llu; under an older key are %llu", (unsigned long long)done,
 			   (unsigned long long)atomic_load(&k->to_rewrap));
