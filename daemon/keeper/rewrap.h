@@ -5,7 +5,7 @@
 #include "keeper.h"
 
 /* Of one transaction: who waits for the writer waits for no more. */
-enum { REWRAP_BATCH_ROWS = 64, REWRAP_BATCH_BYTES = 2 * 1024 * 1024 };
+enum { REWRAP_BATCH_ROWS = 16, REWRAP_BATCH_BYTES = 1024 * 1024 };
 
 /* Seals every identity that is under an older wrapping key anew under the newest one, batch by batch, until none is
  * left or stopping. One that does not open stays as it is: it is counted, and with tell it is logged. UNAVAILABLE if the

@@ -295,12 +295,34 @@ def a_clock_that_jumps_ends_nothing():
                 assert is_active(unit)
         pull_works()
         assert [main_pid(unit) for unit in ROOMS] == pids, "a room ended"
+        if jump in ("-2h", "+0d"):  # behind what was recorded: root says which time is right
+            say(run("pfxctl", "clock", "accept").stderr.decode().strip())
         say(f"{jump}: pulls go on, {facts[:80]}...; {len(mark.events('PRIORITY=3'))} errors")
     for unit in ROOMS:
         drop_in(unit, None)
         run("systemctl", "restart", unit)
     clock.unlink()
     service.wait_ready()
+
+
+# ---- the keyring's own life ----
+
+@step
+def keyring_and_enrolment_ca_are_succeeded_while_the_service_runs():
+    fronts, credential = [main_pid(unit) for unit in FRONTS], pathlib.Path("/etc/pfxd/keyring.cred")
+    before = credential.read_bytes()
+    for command in (["keyring", "rotate", "--no-export"], ["keyring", "retire"], ["ca", "rotate", "--no-export"]):
+        said = run("pfxctl", *command).stderr.decode().strip().splitlines()
+        pull_works()
+        say(f"pfxctl {' '.join(command)}: {said[-1]}")
+    service.wait_ready()
+    assert credential.read_bytes() != before and not list(credential.parent.glob("keyring.cred?*"))
+    assert [main_pid(unit) for unit in FRONTS] == fronts, "a front was restarted"
+    events = [r["event"] for r in service.admin("GET", "/v1/audit?limit=1000").expect(200).json["records"]]
+    assert [e for e in events if e.startswith(("keyring.", "ca."))] == ["keyring.rotate", "keyring.retire", "ca.add"], events
+    done = run("pfxctl", "ca", "retire", ok=False)
+    assert done.returncode == 1 and b"active devices still have a certificate" in done.stderr, done
+    say(done.stderr.decode().strip().splitlines()[0])
 
 
 # ---- reload, restart ----
