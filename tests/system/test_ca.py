@@ -303,6 +303,7 @@ def a_ca_that_a_companys_root_signed_issues_and_devices_verify_by_the_root(folde
     # The old device is told by its own CA.
     assert world.curl(plain)["authorities"][0] == ca + root
     phone = world.phone()
+    assert phone.believed() == [ca]
     phone.run("sync")
     assert phone.believed()[0] == ca and root not in phone.believed(), "a whole company's root is believed"
     phone.run("renew")

@@ -256,6 +256,14 @@ def without_a_keeper_or_beside_another_pfxctl_nothing_is_changed(folder):
     assert (world.service.dir / "keyring").read_bytes() == before
 
 
+@test
+def one_that_was_cut_short_before_the_new_keyring_came_is_no_rotation_under_way(folder):
+    world = Rotated(folder, 1)
+    os.link(world.service.dir / "keyring", world.service.dir / "keyring.before")
+    assert "has a new wrapping key" in world.begin().stderr.decode()
+    assert len(world.newest()) == 2
+
+
 # ---- pfxctl is killed ----
 
 CALLS = "openat,write,fsync,renameat2,rename,link,linkat,unlink,unlinkat,fchown,connect,sendto,recvfrom"
