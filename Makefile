@@ -138,7 +138,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUI
 # These tests have a clock, and a database, of their own.
 $(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
 $(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
-$(BUILD)/tests/unit/test_clock: LDFLAGS += -Wl,--wrap=now_seconds,--wrap=clock_gettime
+$(BUILD)/tests/unit/test_wallclock: LDFLAGS += -Wl,--wrap=now_seconds,--wrap=clock_gettime
 $(BUILD)/tests/unit/test_pfxctl_shares: LDFLAGS += -Wl,--wrap=RAND_priv_bytes
 
 # Crash tests: the keeper with one migration more than it has, on a disk that can be cut off and broken.

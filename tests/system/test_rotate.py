@@ -293,19 +293,20 @@ def a_rotation_that_was_killed_at_any_step_leaves_a_keyring_that_opens_and_can_g
     assert {name for name, _ in all_steps} >= {"fsync", "openat", "link"}, all_steps
     # From where it has read the keyring on.
     late = [s for s in all_steps if s[0] not in ("openat", "write")] + [s for s in all_steps if s[0] == "openat"][-8:]
-    assert len(late) > 12, late
-    made = keyring.read_bytes()
-    assert made != original
+    assert keyring.read_bytes() != original
+    killed = 0
     for name, n in late:
         for left in world.service.dir.glob("keyring?*"):
             left.unlink()
         keyring.write_bytes(original)
         done = run("strace", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={n}",
                    BUILD / "pfxctl", *ROTATE, "--dev", world.service.dir, ok=False)
-        assert done.returncode in (-9, 137), (name, n, done)
+        assert done.returncode in (-9, 137, 3), (name, n, done)
+        killed += done.returncode != 3  # an answer comes in more parts or fewer
         now = keyring.read_bytes()
         assert now == original or now.count(b"\nwrap ") == 2 and original.split(b"\n", 1)[1] in now, (name, n)
         assert keyring.stat().st_mode & 0o777 == 0o600
+    assert killed > 12, killed
     # Whatever is there now: the same command goes on, or begins, and there is one new key in the end.
     assert world.ctl(*ROTATE).returncode == 3
     world.service.renew("keeper")
