@@ -7,7 +7,10 @@
  *   secret       bytes that rest in wiped memory only list     records one after the other, the limit is in bytes
  * Views read from a frame point into the frame's buffer and live as long as it.
  *
- * An answer has the verb of its request, or VERB_ERROR and the message `error`. */
+ * An answer has the verb of its request, or VERB_ERROR and the message `error`. On the local socket some answers take
+ * minutes: before them come any number of PROGRESS, which may tell the same again and again, and PARTs of a file.
+ * A file that goes to the keeper follows its request in PARTs, once a PROGRESS of STAGE_RECEIVING says that it is
+ * wanted. */
 #ifndef PFXD_PROTOCOL_H
 #define PFXD_PROTOCOL_H
 
@@ -64,6 +67,8 @@ enum limits {
 	TOKEN_SECONDS_MAX = 10 * 366 * 86400,
 	FRAME_MAX_BYTES = 32 * MIB,    /* of an answer that a front or a keeper takes */
 	HEALTH_TEXT_MAX_BYTES = 256,
+	PART_MAX_BYTES = MIB,          /* of a file that goes over a socket */
+	UNREADABLE_MAX = 1000,         /* identities that a verification names */
 };
 
 /* The socket on which a verb may come. LOCAL is for root on the server itself. SELF is none that others reach: there the
@@ -99,8 +104,12 @@ enum socket_kind {
 	V(CA,              32, SOCKET_ADMIN)   /* admin             -> ca */ \
 	V(FIND_IDENTITY,   35, SOCKET_ADMIN)   /* recipient         -> found_identities */ \
 	V(HEALTH,          33, SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL) /* nothing -> health */ \
+	V(RELEASE_DEVICE,  34, SOCKET_ADMIN)   /* object            -> device_facts */ \
 	V(VERIFY,          40, SOCKET_LOCAL)   /* nothing           -> verification */ \
 	V(INSPECT,         41, SOCKET_LOCAL)   /* nothing           -> inspection */ \
+	V(BACKUP,          42, SOCKET_LOCAL)   /* nothing           -> a file, then backed_up */ \
+	V(RESTORE,         43, SOCKET_LOCAL)   /* restore, a file   -> restored */ \
+	V(VERIFY_IDENTITIES, 44, SOCKET_LOCAL) /* verify, a file if it says so -> verified */ \
 	V(CLOCK_ACCEPT,    45, SOCKET_LOCAL)   /* nothing           -> clock */ \
 	V(ROTATION,        46, SOCKET_LOCAL)   /* nothing           -> rotation */ \
 	V(AUTHORITIES,     47, SOCKET_LOCAL)   /* nothing           -> authorities */ \
@@ -109,6 +118,9 @@ enum socket_kind {
 	V(PING,            50, SOCKET_PFX_OPENER | SOCKET_CSR_OPENER | SOCKET_SELF) /* nothing -> nothing */ \
 	/* An opener says this once it has read a request whole: what dies after it died of that request. */ \
 	V(STARTED,         51, 0)              /* nothing */ \
+	V(CHECK_IDENTITY,  52, SOCKET_PFX_OPENER)  /* check_identity -> nothing */ \
+	V(PROGRESS,       253, 0)              /* progress */ \
+	V(PART,           254, 0)              /* part */ \
 	V(ERROR,          255, 0)              /* error */
 
 enum verb {
@@ -127,6 +139,8 @@ enum device_key_kind { DEVICE_KEY_RSA = 1, DEVICE_KEY_P256 = 2, DEVICE_KEY_P384 
 /* What is known of a device and an identity of its user: told by its receipts, or by when it pulled last. */
 enum holding { HOLDS_NOT = 0, HOLDS_DELIVERED = 1, HOLDS_INSTALLED = 2, HOLDS_FAILED = 3 };
 enum health_state { HEALTH_OK = 0, HEALTH_FAILED = 1, HEALTH_UNKNOWN = 2 };
+/* What takes so long. */
+enum stage { STAGE_COPYING = 1, STAGE_CHECKING, STAGE_SENDING, STAGE_RECEIVING, STAGE_HOLDING, STAGE_VERIFYING };
 enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOOKED_AT = 2 };
 
 #define FIELDS_nothing(F)
@@ -230,13 +244,32 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 
 /* ---- from root on the server ---- */
 #define FIELDS_inspection(F) /* state: enum database_state, damage says more; devices: active ones; their certificates \
-			      * that ended, and that end within so many days; last_record_at: 0 without a record */ \
+			      * that ended, and that end within so many days; last_record_at: 0 without a record; \
+			      * held: devices; verified_at: when identities were last verified, 0: never, and what came \
+			      * of it */ \
 	F(text, database, 256) F(u64, database_bytes, UINT64_MAX) F(u32, schema, UINT32_MAX) \
 	F(u8, state, DATABASE_NOT_LOOKED_AT) F(text, damage, HEALTH_TEXT_MAX_BYTES) \
 	F(bytes, ca, FINGERPRINT_BYTES) F(time, ca_not_after, 0) F(time, signer_not_after, 0) \
 	F(u64, users, UINT64_MAX) F(u64, identities, UINT64_MAX) F(u64, to_rewrap, UINT64_MAX) \
 	F(u64, devices, UINT64_MAX) F(u64, ended, UINT64_MAX) F(u64, ending_7, UINT64_MAX) F(u64, ending_30, UINT64_MAX) \
-	F(u64, ending_90, UINT64_MAX) F(time, last_record_at, 0)
+	F(u64, ending_90, UINT64_MAX) F(time, last_record_at, 0) F(u64, held, UINT64_MAX) F(time, verified_at, 0) \
+	F(u64, verified, UINT64_MAX) F(u64, readable, UINT64_MAX)
+#define FIELDS_progress(F) /* of bytes, but for STAGE_VERIFYING: of identities; total 0: nobody knows */ \
+	F(u8, stage, STAGE_VERIFYING) F(u64, done, UINT64_MAX) F(u64, total, UINT64_MAX)
+#define FIELDS_part(F)         F(bytes, bytes, PART_MAX_BYTES)
+#define FIELDS_backed_up(F) /* of the file that was sent; records: of the audit, all verified */ \
+	F(u64, bytes, UINT64_MAX) F(bytes, sha256, 32) F(u32, schema, UINT32_MAX) F(u64, users, UINT64_MAX) \
+	F(u64, identities, UINT64_MAX) F(u64, devices, UINT64_MAX) F(u64, records, UINT64_MAX)
+#define FIELDS_restore(F) /* replace: though there is something; trust_devices: they need not be released */ \
+	F(u64, bytes, UINT64_MAX) F(u8, replace, 1) F(u8, trust_devices, 1)
+#define FIELDS_restored(F) /* held: devices; ended: enrolment tokens; unreadable: identities; last_record_at: before \
+			    * what was done to it */ \
+	F(u64, users, UINT64_MAX) F(u64, identities, UINT64_MAX) F(u64, devices, UINT64_MAX) F(u64, held, UINT64_MAX) \
+	F(u64, ended, UINT64_MAX) F(u64, unreadable, UINT64_MAX) F(time, last_record_at, 0)
+#define FIELDS_verify(F) /* bytes: of the file that follows; 0: the database itself */ \
+	F(u64, bytes, UINT64_MAX)
+#define FIELDS_verified(F) /* unreadable: of string, at most UNREADABLE_MAX */ \
+	F(u64, total, UINT64_MAX) F(u64, readable, UINT64_MAX) F(time, at, 0) F(list, unreadable, LIST_MAX_BYTES)
 
 #define FIELDS_rotation(F) /* of wrapping_key, newest first; SHA-256 of each enrolment CA, likewise; unreadable: \
 			    * identities that do not open, so stay as they are */ \
@@ -265,6 +298,8 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(time, not_after, 0) F(u8, usages, USAGE_ALL) F(text, key_algorithm, KEY_ALGORITHM_MAX_BYTES) \
 	F(list, emails, EMAILS_MAX_BYTES) F(bytes, chain, PFX_CHAIN_MAX)
 #define FIELDS_opened_certificate(F) F(bytes, certificate, CERTIFICATE_MAX_BYTES)
+#define FIELDS_check_identity(F) /* both DER; the key as PKCS#8 */ \
+	F(bytes, certificate, CERTIFICATE_MAX_BYTES) F(secret, key_secret, KEY_MAX_BYTES)
 #define FIELDS_open_csr(F)     F(bytes, csr, CSR_MAX_BYTES) /* DER */
 #define FIELDS_opened_csr(F) /* kind: enum device_key_kind; RSA: modulus and exponent; EC: point, uncompressed */ \
 	F(u8, kind, DEVICE_KEY_P384) F(bytes, modulus, 512) F(u64, exponent, UINT64_MAX) F(bytes, point, 97)
@@ -276,7 +311,8 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	M(identities) M(identity_facts) M(string) M(warning) M(imported) M(enrolment_made) M(user_facts) M(users) \
 	M(device_facts) M(devices) M(token_made) M(token_facts) M(tokens) M(audit_facts) M(audit) M(verification) \
 	M(ca) M(health) M(health_part) M(health_metric) M(inspection) M(rotation) M(wrapping_key) \
-	M(authorities) M(authority) M(clock) M(open_pfx) M(opened_pfx) M(opened_identity) \
+	M(authorities) M(authority) M(clock) M(progress) M(part) M(backed_up) M(restore) \
+	M(restored) M(verify) M(verified) M(check_identity) M(open_pfx) M(opened_pfx) M(opened_identity) \
 	M(opened_certificate) M(open_csr) M(opened_csr)
 
 #define CTYPE_u8 uint8_t

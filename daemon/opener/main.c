@@ -1,5 +1,6 @@
 /* pfxd-opener: takes hostile bytes apart, on one connection, of one kind for life. It has no keys, no files and no
  * network, and may die at any request. Never answers a request of the other kind. */
+#include "check_identity.h"
 #include "ciphers.h"
 #include "fault.h"
 #include "frame.h"
@@ -173,6 +174,13 @@ static int answer_pfx(struct opener *o, struct view fields)
 	return rc < 0 ? rc : open_pfx(&o->ciphers, &m, o->answer_secret);
 }
 
+static int answer_check_identity(struct view fields)
+{
+	struct msg_check_identity m;
+	int rc = read_check_identity(fields, &m);
+	return rc < 0 ? rc : check_identity(&m);
+}
+
 static int answer_csr(struct opener *o, struct view fields)
 {
 	struct msg_open_csr m;
@@ -187,6 +195,8 @@ static int answer(struct opener *o, uint8_t verb, struct view fields)
 		return read_nothing(fields, &nothing);
 	if (verb == VERB_OPEN_PFX && o->kind == KIND_PFX)
 		return answer_pfx(o, fields);
+	if (verb == VERB_CHECK_IDENTITY && o->kind == KIND_PFX)
+		return answer_check_identity(fields);
 	if (verb == VERB_OPEN_CSR && o->kind == KIND_CSR)
 		return answer_csr(o, fields);
 	return fail(FAULT_BAD_FRAME, "the verb %s (%u) is not for this opener", verb_name(verb), verb);
