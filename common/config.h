@@ -42,10 +42,13 @@ enum {
 	NUMBER(keeper, START,  max_users,                   1000000, 1, 4294967295,      "Users that are not retired; one more is refused (409).") \
 	TEXT(keeper,   START,  device_front_user,           "pfxd-device",                "The user that may connect to the devices' socket; empty: the keeper's own.") \
 	TEXT(keeper,   START,  admin_front_user,            "pfxd-admin",                 "The user that may connect to the administrators' socket; empty: the keeper's own.") \
+	TEXT(keeper,   START,  local_user,                  "root",                       "The user that may connect to the local socket, where no token is asked for; empty: the keeper's own.") \
 	NUMBER(opener, RELOAD, pfx_openers,                 2, 1, 64,                     "PFX files that are opened at a time.") \
 	NUMBER(opener, RELOAD, csr_openers,                 1, 1, 64,                     "Requests for certificates that are opened at a time.") \
 	NUMBER(opener, RELOAD, max_work,                    24000000, 1000, 1000000000,    "Hash iterations that one PFX may cost, all its parts added up.") \
 	NUMBER(opener, RELOAD, wait_seconds,                20, 1, 600,                   "How long a request may wait for a free opener, or for its answer.") \
+	TEXT(backup,   RELOAD, backup_folder,               "/var/backups/pfxd",          "Where pfxctl backup puts one when it is told no file, as its timer does.") \
+	NUMBER(backup, RELOAD, backup_keep,                 7, 1, 10000,                  "How many it keeps there; older ones are removed.") \
 	NUMBER(log,    RELOAD, level,                       6, 3, 7,                      "As in syslog(3): 3 errors, 4 warnings, 6 one line a request, 7 everything.") \
 	NUMBER(log,    RELOAD, names,                       1, 0, 1,                      "0: log lines leave out people's names.")
 

@@ -41,9 +41,8 @@ int server_find(const struct cli *cli, struct server *ret)
 	config_init(&ret->config);
 	if (named && dev)
 		return trouble(EXIT_USAGE, "give --pfxd-conf or --dev, not both");
-	int rc = join(ret->conf, dev ? dev : "", dev ? "pfxd.conf" : named ? named : USUAL_CONF);
-	if (dev)
-		named = dev;
+	int rc = dev ? path_join(ret->conf, dev, "pfxd.conf") : join(ret->conf, "", named ? named : USUAL_CONF);
+	named = named ? named : dev;
 	if (rc == EXIT_DONE && (named || file_exists(ret->conf)) && config_read(&ret->config, ret->conf) < 0)
 		rc = trouble(EXIT_USAGE, "%s", fault_detail());
 	return rc ? rc : set_paths(ret);

@@ -18,10 +18,11 @@ struct server {
 	char tls_ca[PATH_BYTES];     /* beside the certificate: whom to trust where the CA is no public one */
 };
 
-/* Reads --pfxd-conf, by default /etc/pfxd/pfxd.conf, which need not be there, or the one of --dev DIR. EXIT_USAGE for a file that is wrong. */
+/* Reads --pfxd-conf, or pfxd.conf in the folder of --dev; by default /etc/pfxd/pfxd.conf, which need not be there.
+ * EXIT_USAGE for a file that is wrong. */
 int server_find(const struct cli *cli, struct server *ret);
 
-/* EXIT_LOCAL for who is not root, naming the command. A service of --dev is its own user's. */
+/* EXIT_LOCAL for who is not root, naming the command. Under --dev it is the user who started it. */
 int server_need_root(const struct cli *cli);
 
 /* Reads the keyring, opening it with systemd-creds where it is sealed. EXIT_LOCAL. */

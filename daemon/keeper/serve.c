@@ -28,7 +28,7 @@ enum {
 	ACCEPT_PAUSE_MS = 10,
 	DEVICE_REQUEST_MAX = MIB + 64 * KIB,      /* receipts are the largest */
 	ADMIN_REQUEST_MAX = PFX_MAX_BYTES + 64 * KIB,
-	LOCAL_REQUEST_MAX = KIB,                  /* nothing that is asked there has fields */
+	LOCAL_REQUEST_MAX = KIB,                  /* what is asked there has no fields, or few */
 	ANSWER_MAX = FRAME_MAX_BYTES,
 };
 
@@ -267,7 +267,7 @@ static int start_thread(struct listener *l, int fd)
 	struct connection_thread *t = calloc(1, sizeof *t);
 	if (!t)
 		return fail(FAULT_UNAVAILABLE, "no memory for a connection");
-	*t = (struct connection_thread){ .listener = l, .fd = fd };
+	*t = (struct connection_thread){ .listener = l };
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -337,11 +337,13 @@ static int start_listeners(struct server *s, int device_fd, int admin_fd, int lo
 				   .request_max = DEVICE_REQUEST_MAX };
 	struct listener admin = { .name = "administrators'", .fd = admin_fd, .kind = SOCKET_ADMIN, .max = max,
 				  .request_max = ADMIN_REQUEST_MAX };
-	const struct listener local = { .name = "local", .fd = local_fd, .kind = SOCKET_LOCAL,
-					.max = CONNECTIONS_SPARE, .request_max = LOCAL_REQUEST_MAX, .peer = 0 };
+	struct listener local = { .name = "local", .fd = local_fd, .kind = SOCKET_LOCAL, .max = CONNECTIONS_SPARE,
+				  .request_max = LOCAL_REQUEST_MAX };
 	int rc = find_peer(config->device_front_user, &device.peer);
 	if (rc == 0)
 		rc = find_peer(config->admin_front_user, &admin.peer);
+	if (rc == 0)
+		rc = find_peer(config->local_user, &local.peer);
 	if (rc == 0)
 		rc = start_listener(s, &s->device, &device);
 	if (rc == 0)

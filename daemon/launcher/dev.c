@@ -224,7 +224,8 @@ static int write_service_configuration(const char *rooms)
 		 "[keeper]\n"
 		 "# All rooms run as one user here.\n"
 		 "device_front_user =\n"
-		 "admin_front_user =\n", rooms);
+		 "admin_front_user =\n"
+		 "local_user =\n", rooms);
 	return write_file("pfxd.conf", text);
 }
 

@@ -161,6 +161,7 @@ static int open_sockets(struct launcher *l)
 	};
 	const struct { int *fd; const char *path; } paths[] = {
 		{ &r->keeper_device, "run/keeper-device.sock" }, { &r->keeper_admin, "run/keeper-admin.sock" },
+		{ &r->keeper_local, "run/keeper-local.sock" },
 		{ &r->gate[OPENER_PFX].socket, "run/opener-pfx.sock" },
 		{ &r->gate[OPENER_CSR].socket, "run/opener-csr.sock" },
 	};

@@ -32,7 +32,8 @@ static size_t sockets_of(const struct rooms *r, enum room_id id, struct passed r
 	case ROOM_KEEPER:
 		ret[0] = (struct passed){ "device", r->keeper_device };
 		ret[1] = (struct passed){ "admin", r->keeper_admin };
-		return 2;
+		ret[2] = (struct passed){ "local", r->keeper_local };
+		return 3;
 	case ROOM_DEVICE_FRONT:
 		ret[0] = (struct passed){ "device", r->device };
 		return 1;

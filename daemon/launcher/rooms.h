@@ -35,7 +35,7 @@ struct rooms {
 	char programs[PATH_MAX + 16]; /* the folder of the rooms' programs */
 	char notify_name[64];
 	int notify;
-	int device, admin, health, keeper_device, keeper_admin; /* listening sockets */
+	int device, admin, health, keeper_device, keeper_admin, keeper_local; /* listening sockets */
 	struct room room[ROOM_COUNT];
 	struct opener_gate gate[OPENER_KINDS];
 	bool openers_end; /* they were told to: that one dies of a signal is no news any more */
