@@ -6,6 +6,9 @@ SELECT value FROM meta WHERE name = $1;
 -- meta_put
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- meta_replace
+INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
 -- database_is_filled
 SELECT 1 FROM meta UNION ALL SELECT 1 FROM audit_head UNION ALL SELECT 1 FROM audit UNION ALL SELECT 1 FROM users
 UNION ALL SELECT 1 FROM identities UNION ALL SELECT 1 FROM devices UNION ALL SELECT 1 FROM tokens LIMIT 1;
@@ -33,8 +36,8 @@ SELECT count(*), coalesce(sum(length(sealed_legacy)), 0) FROM identities WHERE u
 -- user_count_devices
 SELECT count(*) FROM devices WHERE user_id = $1;
 
--- user_count_active_devices
-SELECT count(*) FROM devices WHERE user_id = $1 AND state = 1;
+-- user_count_not_revoked_devices
+SELECT count(*) FROM devices WHERE user_id = $1 AND state <> 2;
 
 -- name_get
 SELECT name, user_id, shown, mac FROM names WHERE name = $1;
@@ -56,6 +59,10 @@ SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after
 FROM identities WHERE user_id = $1;
 -- identity_sealed
 SELECT key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
+-- identity_after
+SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
+	imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy
+FROM identities WHERE id > $1 ORDER BY id LIMIT 1;
 -- identity_of_user
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac
@@ -105,9 +112,12 @@ WHERE user_id = $1 AND (enrolled_at, id) > ($2, $3) ORDER BY enrolled_at, id LIM
 -- devices_after
 SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices
 WHERE (enrolled_at, id) > ($1, $2) ORDER BY enrolled_at, id LIMIT $3;
--- device_active_of_user
-SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE user_id = $1 AND state = 1
+-- device_not_revoked_of_user
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE user_id = $1 AND state <> 2
 LIMIT 1;
+-- device_active_after
+SELECT id, user_id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE state = 1 AND id > $1
+ORDER BY id LIMIT 1;
 -- device_insert
 INSERT INTO devices (id, user_id, name, platform, state, enrolled_at, mac, last_pull_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 0);
@@ -153,6 +163,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- enrolment_spend
 UPDATE enrolments SET spent_at = $2, device_id = $3, csr_sha256 = $4, mac = $5 WHERE token_sha256 = $1 AND spent_at = 0;
 
+-- enrolment_alive_after
+SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac
+FROM enrolments WHERE spent_at = 0 AND expires_at > $1 AND token_sha256 > $2 ORDER BY token_sha256 LIMIT 1;
+-- enrolment_end
+UPDATE enrolments SET expires_at = 0, mac = $2 WHERE token_sha256 = $1;
+
 -- token_by_hash
 SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens WHERE token_sha256 = $1;
 -- token_get
@@ -187,7 +203,8 @@ WHERE sequence > $1 ORDER BY sequence LIMIT $2;
 -- What there is, for who looks after the service.
 -- inspect_counts
 SELECT (SELECT count(*) FROM users WHERE state = 1), (SELECT count(*) FROM devices WHERE state = 1),
-	coalesce((SELECT at FROM audit ORDER BY sequence DESC LIMIT 1), 0);
+	coalesce((SELECT at FROM audit ORDER BY sequence DESC LIMIT 1), 0),
+	(SELECT count(*) FROM devices WHERE state = 3);
 -- inspect_ends
 SELECT coalesce(sum(CASE WHEN ends <= $1 THEN 1 ELSE 0 END), 0),
 	coalesce(sum(CASE WHEN ends <= $2 THEN 1 ELSE 0 END), 0),
@@ -219,8 +236,26 @@ SELECT id, token_sha256, name, role, created_at, expires_at, mac FROM tokens;
 
 -- The state that the audit chain tells against the state that stands in the tables. Each row is a difference.
 -- differ_devices
-SELECT 'device ' || e.object || ' was revoked, but its row says that it is active' FROM audit e
-JOIN devices d ON d.id = e.object WHERE e.event = 'device.revoke' AND d.state = 1
+SELECT 'device ' || e.object || ' was revoked, but its row says that it is ' ||
+	CASE d.state WHEN 1 THEN 'active' ELSE 'held' END FROM audit e
+JOIN devices d ON d.id = e.object WHERE e.event = 'device.revoke' AND d.state <> 2
+UNION ALL
+SELECT 'device ' || d.id || ' was held and not released, but its row says that it is active' FROM devices d
+JOIN (SELECT object, max(CASE WHEN event = 'device.hold' THEN sequence ELSE 0 END) AS held, max(sequence) AS newest
+	FROM audit WHERE event IN ('device.hold', 'device.release') GROUP BY object) x ON x.object = d.id
+WHERE d.state = 1 AND x.held = x.newest
+UNION ALL
+SELECT 'device ' || d.id || ' is held by its row, but nobody held it, or it was released since' FROM devices d
+LEFT JOIN (SELECT object, max(CASE WHEN event = 'device.hold' THEN sequence ELSE 0 END) AS held, max(sequence) AS newest
+	FROM audit WHERE event IN ('device.hold', 'device.release') GROUP BY object) x ON x.object = d.id
+WHERE d.state = 3 AND (x.held IS NULL OR x.held <> x.newest)
+UNION ALL
+SELECT 'device ' || e.object || ' got a bundle in record ' || e.sequence || ', while it was held' FROM audit e
+JOIN (SELECT h.object, h.sequence AS first, min(r.sequence) AS next FROM audit h
+	LEFT JOIN audit r ON r.event = 'device.release' AND r.object = h.object AND r.sequence > h.sequence
+	WHERE h.event = 'device.hold' GROUP BY h.object, h.sequence) x
+	ON x.object = e.object AND x.first < e.sequence AND (x.next IS NULL OR x.next > e.sequence)
+WHERE e.event = 'bundle.release'
 UNION ALL
 SELECT 'device ' || e.object || ' was enrolled, but its row is gone' FROM audit e
 LEFT JOIN devices d ON d.id = e.object WHERE e.event = 'device.enrol' AND d.id IS NULL
@@ -232,7 +267,7 @@ SELECT 'device ' || d.id || ' has a row, but was never enrolled' FROM devices d
 LEFT JOIN audit e ON e.event = 'device.enrol' AND e.object = d.id WHERE e.sequence IS NULL
 UNION ALL
 SELECT 'device ' || d.id || ' is revoked by its row, but nobody revoked it' FROM devices d
-LEFT JOIN audit e ON e.event = 'device.revoke' AND e.object = d.id WHERE d.state <> 1 AND e.sequence IS NULL
+LEFT JOIN audit e ON e.event = 'device.revoke' AND e.object = d.id WHERE d.state = 2 AND e.sequence IS NULL
 UNION ALL
 SELECT 'device ' || e.object || ' got a bundle in record ' || e.sequence || ', after it was revoked' FROM audit e
 JOIN (SELECT object, min(sequence) AS first FROM audit WHERE event = 'device.revoke' GROUP BY object) x
@@ -252,6 +287,16 @@ WHERE e.event = 'certificate.issue' AND c.fingerprint IS NULL AND x.sequence IS 
 -- differ_enrolments
 SELECT 'enrolment ' || e.object || ' was spent, but its row says that it was not' FROM audit e
 JOIN enrolments n ON n.id = e.object WHERE e.event = 'enrolment.spend' AND n.spent_at = 0
+UNION ALL
+SELECT 'enrolment ' || e.object || ' was ended, but its row says that it can be used' FROM audit e
+JOIN enrolments n ON n.id = e.object WHERE e.event = 'enrolment.end' AND n.expires_at <> 0
+UNION ALL
+SELECT 'enrolment ' || n.id || ' is ended by its row, but nobody ended it' FROM enrolments n
+LEFT JOIN audit e ON e.event = 'enrolment.end' AND e.object = n.id WHERE n.expires_at = 0 AND e.sequence IS NULL
+UNION ALL
+SELECT 'enrolment ' || e.object || ' was spent in record ' || e.sequence || ', after it was ended' FROM audit e
+JOIN audit x ON x.event = 'enrolment.end' AND x.object = e.object AND x.sequence < e.sequence
+WHERE e.event = 'enrolment.spend'
 UNION ALL
 SELECT 'enrolment ' || e.object || ' was spent ' || count(*) || ' times' FROM audit e
 WHERE e.event = 'enrolment.spend' GROUP BY e.object HAVING count(*) > 1

@@ -18,8 +18,8 @@ static int tell_revoked(struct state *state)
 		state->revoked_at = now_seconds();
 		(void)state_save(state);
 	}
-	return trouble_coded(EXIT_REFUSED, code, "this device was revoked: %s; what it has stays in place, and it "
-			     "gets nothing more. To use it again, enrol it in another --dir", why);
+	return trouble_coded(EXIT_REFUSED, code, "the service refuses this device: %s; what it has stays in place. If "
+			     "it was revoked, enrol it in another --dir", why);
 }
 
 /* What a refusal means for a device. */

@@ -18,7 +18,7 @@ static const struct cli_option options[OPT_COUNT] = {
 		      "the folder certificates in the device's folder)" },
 	[OPT_IF_DUE] = { "if-due", NULL, "do nothing before the time that the server named for\n"
 			 "the next pull; for timers. Exit status 1 if the device\n"
-			 "was seen to be revoked" },
+			 "was seen to be refused" },
 	[OPT_JSON] = { "json", NULL, "print JSON, for scripts" },
 };
 
@@ -46,7 +46,7 @@ static const struct cli_command commands[] = {
 	  "  Makes a new key of the same kind; the present key signs the request. sync does this by "
 	"itself.\n", renew_run },
 	{ "status", "", 0, 0, CLI_BIT(OPT_JSON), "show what this device is and has",
-	  "  Reads the folder only: device, whether it was seen to be revoked, user, server, end of the\n"
+	  "  Reads the folder only: device, whether it was seen to be refused, user, server, end of the\n"
 	  "  certificate, files, last and next pull.\n",
 	  status_run },
 };

@@ -41,7 +41,7 @@ static void print_status(const struct state *state, const struct status *status)
 		 "sync",
 		 status->failed ? ", and some that can not be used: see index.json" : "");
 	print_line("device", state->device_id);
-	snprintf(revoked, sizeof revoked, "revoked (seen %s): it gets nothing more", status->revoked);
+	snprintf(revoked, sizeof revoked, "refused (seen %s): it gets nothing", status->revoked);
 	print_line("state", status->revoked[0] ? revoked : "enrolled");
 	print_line("user", state->user);
 	print_line("server", state->server);

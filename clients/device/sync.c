@@ -184,7 +184,7 @@ static int tell_revoked(const struct state *state)
 {
 	char seen[TIME_TEXT + 1];
 	time_format(state->revoked_at, seen);
-	return trouble(EXIT_REFUSED, "this device was revoked (seen %s) and gets nothing more; enrol it in another "
+	return trouble(EXIT_REFUSED, "the service refused this device (seen %s); if it was revoked, enrol it in another "
 		       "--dir, or run sync without --if-due to ask again", seen);
 }
 

@@ -13,7 +13,7 @@
 /* What every message of an administrator begins with. */
 #define ADMIN(r) .request_id = view_text((r)->id), .token_secret = buf_view((r)->token_secret)
 
-enum { ROLE_MAX_BYTES = 16, SECRET_ANSWER_MAX_BYTES = 8 * KIB };
+enum { ROLE_MAX_BYTES = 16, STATE_MAX_BYTES = 16, SECRET_ANSWER_MAX_BYTES = 8 * KIB };
 
 /* ---- certificates ---- */
 
@@ -274,6 +274,26 @@ int admin_revoke_device(struct request *r, struct keeper *k)
 	if (rc == 0)
 		rc = keeper_revoke_device(k, &m, &nothing);
 	return rc == 0 ? reply_nothing(r, 204) : rc;
+}
+
+/* What can be set is that one that is held becomes active. */
+int admin_release_device(struct request *r, struct keeper *k)
+{
+	struct msg_object m = { ADMIN(r) };
+	struct msg_device_facts device;
+	struct view state = { 0 };
+	const struct field fields[] = {
+		{ "state", FIELD_TEXT, true, 1, STATE_MAX_BYTES, &state },
+		{ 0 },
+	};
+	int rc = request_object_id(r, &m.id);
+	if (rc == 0)
+		rc = body_read(&r->body, fields);
+	if (rc == 0 && !view_is(state, "active"))
+		rc = fail(FAULT_MALFORMED_REQUEST, "state can be set to active alone; DELETE revokes a device");
+	if (rc == 0)
+		rc = keeper_release_device(k, &m, &device);
+	return rc == 0 ? reply_json(r, 200, facts_of_device(&device)) : rc;
 }
 
 /* ---- tokens ---- */

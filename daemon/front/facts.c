@@ -121,18 +121,22 @@ int facts_user(struct view *v, json_t **ret)
 	return rc;
 }
 
+json_t *facts_of_device(const struct msg_device_facts *m)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "id", json_text(m->id), "user", json_text(m->user), "name", json_text(m->name),
+			 "platform", json_text(m->platform), "state", json_text(m->state),
+			 "enrolledAt", json_time(m->enrolled_at), "notAfter", json_time(m->not_after),
+			 "lastPullAt", json_time_or_null(m->last_pull_at));
+}
+
 int facts_device(struct view *v, json_t **ret)
 {
 	struct msg_device_facts m;
 	int rc = get_device_facts(v, &m);
-	if (rc != 0)
-		return rc;
-	*ret = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "id", json_text(m.id), "user", json_text(m.user), "name", json_text(m.name),
-			 "platform", json_text(m.platform), "state", json_text(m.state),
-			 "enrolledAt", json_time(m.enrolled_at), "notAfter", json_time(m.not_after),
-			 "lastPullAt", json_time_or_null(m.last_pull_at));
-	return 0;
+	if (rc == 0)
+		*ret = facts_of_device(&m);
+	return rc;
 }
 
 int facts_token(struct view *v, json_t **ret)

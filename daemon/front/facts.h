@@ -15,6 +15,7 @@ facts_reader facts_identity, facts_warning, facts_user, facts_device, facts_toke
 int facts_list(struct view list, facts_reader *read, json_t **ret);
 
 json_t *facts_of_user(const struct msg_user_facts *m);
+json_t *facts_of_device(const struct msg_device_facts *m);
 
 /* Clean text; json_text_or_null() gives null where it is empty. */
 json_t *json_text(struct view v);

@@ -47,6 +47,7 @@ struct buf *keeper_take_answer(struct keeper *k);
 	C(retire_user, RETIRE_USER, user, nothing) \
 	C(devices, DEVICES, listing, devices) \
 	C(revoke_device, REVOKE_DEVICE, object, nothing) \
+	C(release_device, RELEASE_DEVICE, object, device_facts) \
 	C(find_identity, FIND_IDENTITY, recipient, found_identities) \
 	C(add_token, ADD_TOKEN, token, token_made) \
 	C(tokens, TOKENS, admin, tokens) \

@@ -29,6 +29,7 @@ static const struct route routes[] = {
 	{ ROLE_ADMIN, "PATCH", "/v1/users/{upn}", VERB_RENAME_USER, SMALL, "", 0, admin_rename_user },
 	{ ROLE_ADMIN, "DELETE", "/v1/users/{upn}", VERB_RETIRE_USER, 0, "", 0, admin_retire_user },
 	{ ROLE_ADMIN, "GET", "/v1/devices", VERB_DEVICES, 0, "user limit cursor", 0, admin_devices },
+	{ ROLE_ADMIN, "PATCH", "/v1/devices/{id}", VERB_RELEASE_DEVICE, SMALL, "", 0, admin_release_device },
 	{ ROLE_ADMIN, "DELETE", "/v1/devices/{id}", VERB_REVOKE_DEVICE, 0, "", 0, admin_revoke_device },
 	{ ROLE_ADMIN, "GET", "/v1/certificates", VERB_FIND_IDENTITY, 0, "issuer serialNumber subjectKeyIdentifier", 0,
 	  admin_find_identity },

@@ -51,6 +51,9 @@ static int certificate_by_fingerprint(const struct keyring *keyring, struct conn
 
 static int check_active(const struct row_device *device, const struct row_user *user)
 {
+	if (device->state == STATE_HELD)
+		return fail(FAULT_FORBIDDEN, "device %.*s is held, because the service was restored from a backup: an "
+			    "administrator has to release it", (int)device->id.len, (const char *)device->id.p);
 	if (device->state != STATE_ACTIVE)
 		return fail(FAULT_FORBIDDEN, "device %.*s was revoked", (int)device->id.len,
 			    (const char *)device->id.p);
@@ -211,7 +214,7 @@ int devices_confirm(struct keeper *k, const struct shown *shown, struct view req
 int devices_check_room(struct connection *c, struct view user_id)
 {
 	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_user_count_active_devices, &s);
+	int rc = statement_get(c, SQL_user_count_not_revoked_devices, &s);
 	if (rc < 0)
 		return rc;
 	bind_text(s, 1, user_id);
@@ -221,11 +224,15 @@ int devices_check_room(struct connection *c, struct view user_id)
 	return rc < 0 ? rc : 0;
 }
 
-static int revoke(struct keeper *k, struct connection *c, const struct actor *actor, struct row_device *device)
+int devices_set_state(struct keeper *k, struct connection *c, const struct actor *actor, struct row_device *device,
+		      enum state state)
 {
+	static const char *const events[] = {
+		[STATE_ACTIVE] = "device.release", [STATE_REVOKED] = "device.revoke", [STATE_HELD] = "device.hold",
+	};
 	STATEMENT s = NULL;
 	uint8_t mac[32];
-	device->state = STATE_REVOKED;
+	device->state = state;
 	int rc = mac_device(k->keyring, device, mac);
 	if (rc == 0)
 		rc = statement_get(c, SQL_device_set_state, &s);
@@ -235,10 +242,14 @@ static int revoke(struct keeper *k, struct connection *c, const struct actor *ac
 	bind_number(s, 2, device->state);
 	bind_blob(s, 3, view_of(mac, sizeof mac));
 	rc = statement_run(s);
-	const struct audit_record r = { .event = "device.revoke", .actor = actor->id, .user_id = device->user_id,
+	const struct audit_record r = { .event = events[state], .actor = actor->id, .user_id = device->user_id,
 					.object = device->id, .request_id = actor->request_id };
-	if (rc == 0)
-		rc = audit_append(k, c, &r);
+	return rc < 0 ? rc : audit_append(k, c, &r);
+}
+
+static int revoke(struct keeper *k, struct connection *c, const struct actor *actor, struct row_device *device)
+{
+	int rc = devices_set_state(k, c, actor, device, STATE_REVOKED);
 	if (rc == 0)
 		atomic_fetch_add(&k->counters.revocations, 1);
 	return rc;
@@ -260,7 +271,7 @@ int devices_revoke_all(struct keeper *k, struct connection *c, const struct acto
 	for (;;) {
 		ROW(device, device);
 		STATEMENT s = NULL;
-		int rc = statement_get(c, SQL_device_active_of_user, &s);
+		int rc = statement_get(c, SQL_device_not_revoked_of_user, &s);
 		if (rc < 0)
 			return rc;
 		bind_text(s, 1, user_id);
@@ -276,9 +287,12 @@ int devices_revoke_all(struct keeper *k, struct connection *c, const struct acto
 	}
 }
 
-static int put_facts(const struct keyring *keyring, struct connection *c, const struct row_device *device,
-		     int64_t last_pull_at, struct buf *ret)
+int devices_put_facts(const struct keyring *keyring, struct connection *c, const struct row_device *device,
+		      int64_t last_pull_at, struct buf *ret)
 {
+	static const char *const states[] = {
+		[STATE_ACTIVE] = "active", [STATE_REVOKED] = "revoked", [STATE_HELD] = "held",
+	};
 	ROW(user, user);
 	ROW(device_certificate, certificate);
 	int rc = users_get(keyring, c, device->user_id, &user);
@@ -286,7 +300,7 @@ static int put_facts(const struct keyring *keyring, struct connection *c, const 
 		rc = devices_newest_certificate(keyring, c, device->id, &certificate);
 	const struct msg_device_facts facts = {
 		.id = device->id, .user = user.upn, .name = device->name, .platform = device->platform,
-		.state = view_text(device->state == STATE_ACTIVE ? "active" : "revoked"),
+		.state = view_text(states[device->state]),
 		.enrolled_at = device->enrolled_at, .not_after = certificate.not_after, .last_pull_at = last_pull_at,
 	};
 	return rc < 0 ? rc : put_device_facts(ret, &facts);
@@ -341,7 +355,7 @@ int devices_put_page(const struct keyring *keyring, struct connection *c, const 
 		}
 		rc = load_device(keyring, s, &device);
 		if (rc == 0)
-			rc = put_facts(keyring, c, &device, column_number(s, columns_device + 1), ret);
+			rc = devices_put_facts(keyring, c, &device, column_number(s, columns_device + 1), ret);
 		if (rc == 0)
 			snprintf(last, sizeof last, "%lld.%.*s", (long long)device.enrolled_at, (int)device.id.len,
 				 (const char *)device.id.p);

@@ -20,7 +20,7 @@ void shown_done(struct shown *shown);
 #define SHOWN __attribute__((cleanup(shown_done))) struct shown
 
 /* By the SHA-256 of the certificate that was used in TLS. UNAUTHORIZED if this service did not issue it, or it has
- * expired; FORBIDDEN if the device was revoked or its user retired. */
+ * expired; FORBIDDEN if the device was revoked or is held, or its user retired. */
 int devices_shown(const struct keeper *k, struct connection *c, struct view fingerprint, int64_t now, struct shown *ret);
 
 /* Refuses, as devices_shown() does, if the device or its user may not pull any more; asked again while writing. */
@@ -49,14 +49,27 @@ int devices_certificate_for(const struct keyring *keyring, struct connection *c,
 /* The device's newest certificate. TAMPERED if it has none. */
 int devices_newest_certificate(const struct keyring *keyring, struct connection *c, struct view id,
 			       struct row_device_certificate *ret);
-/* CONFLICT when the user has DEVICES_PER_USER_MAX active ones. */
+/* CONFLICT when the user has DEVICES_PER_USER_MAX that are not revoked. */
 int devices_check_room(struct connection *c, struct view user_id);
 
 /* NOT_FOUND; a device that is revoked already stays so, and nothing is recorded again. */
 int devices_revoke(struct keeper *k, struct connection *c, const struct actor *actor, struct view id);
-/* Every active device of the user. */
+/* Every one of the user that is not revoked yet. */
 int devices_revoke_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view user_id);
 
+/* Puts the device into this state, with its audit record. device gets it too. */
+int devices_set_state(struct keeper *k, struct connection *c, const struct actor *actor, struct row_device *device,
+		      enum state state);
+
+/* After a restore (hold.c): holds every active device, and ends every enrolment token that was not spent and had not
+ * expired at the moment alive_at; each with its audit record. *ret_count is how many they were. */
+int devices_hold_all(struct keeper *k, struct connection *c, const struct actor *actor, uint64_t *ret_count);
+int enrolments_end_all(struct keeper *k, struct connection *c, const struct actor *actor, int64_t alive_at,
+		       uint64_t *ret_count);
+
+/* Appends msg_device_facts of one device. */
+int devices_put_facts(const struct keyring *keyring, struct connection *c, const struct row_device *device,
+		      int64_t last_pull_at, struct buf *ret);
 /* Appends msg_device_facts of a page of devices to ret, in the order of their enrolment; ret_more becomes where the
  * next page begins, or "". after: what ret_more was, or empty; MALFORMED_REQUEST if it is neither. user NULL: of all
  * users. */

@@ -9,7 +9,8 @@
 #include "db.h"
 #include "keyring.h"
 
-enum state { STATE_ACTIVE = 1, STATE_REVOKED = 2 };
+/* HELD: of a device, since the service was restored from a backup, until somebody releases it. */
+enum state { STATE_ACTIVE = 1, STATE_REVOKED = 2, STATE_HELD = 3 };
 
 #define ROW_user(F)     F(text, id) F(text, upn) F(number, state) F(number, created_at)
 #define ROW_name(F)     F(text, name) F(text, user_id) F(text, shown)

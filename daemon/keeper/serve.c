@@ -54,6 +54,7 @@ static const struct permission {
 	[VERB_RETIRE_USER]     = { SOCKET_ADMIN, ROLE_ADMIN, answer_retire_user },
 	[VERB_DEVICES]         = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_ENROLLER | ROLE_AUDITOR, answer_devices },
 	[VERB_REVOKE_DEVICE]   = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_ENROLLER, answer_revoke_device },
+	[VERB_RELEASE_DEVICE]  = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_ENROLLER, answer_release_device },
 	[VERB_FIND_IDENTITY]   = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_find_identity },
 	[VERB_ADD_TOKEN]       = { SOCKET_ADMIN, ROLE_ADMIN, answer_add_token },
 	[VERB_TOKENS]          = { SOCKET_ADMIN, ROLE_ADMIN | ROLE_AUDITOR, answer_tokens },

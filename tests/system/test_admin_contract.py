@@ -471,6 +471,7 @@ CALLS = {  # a call of each kind that harms nothing: what it names does not exis
     "retire": ("DELETE", NOBODY, None),
     "devices": ("GET", "/v1/devices", None),
     "revoke": ("DELETE", f"/v1/devices/{UNKNOWN_ID}", None),
+    "release": ("PATCH", f"/v1/devices/{UNKNOWN_ID}", {"state": "active"}),
     "add token": ("POST", "/v1/tokens", {}),
     "tokens": ("GET", "/v1/tokens", None),
     "delete token": ("DELETE", f"/v1/tokens/{UNKNOWN_ID}", None),
@@ -481,7 +482,7 @@ CALLS = {  # a call of each kind that harms nothing: what it names does not exis
 READS = {"history", "users", "user", "devices", "tokens", "audit", "verify", "ca"}
 ROLES = {  # role: (may, the design does not say)
     "importer": ({"import", "history"}, {"ca", "user"}),
-    "enroller": ({"enrol", "revoke"}, {"ca", "devices"}),
+    "enroller": ({"enrol", "revoke", "release"}, {"ca", "devices"}),
     "auditor": (READS, set()),
     "operator": (set(), {"ca"}),
     "admin": (set(CALLS), set()),
@@ -565,7 +566,7 @@ def an_unknown_device_is_404(folder):
 ROUTES = {
     f"{USER}/certificates": {"POST", "GET"}, f"{USER}/certificates/{'0' * 40}": {"DELETE"},
     f"{USER}/enrollments": {"POST"}, "/v1/users": {"GET"}, USER: {"GET", "PATCH", "DELETE"}, "/v1/devices": {"GET"},
-    f"/v1/devices/{UNKNOWN_ID}": {"DELETE"}, "/v1/tokens": {"POST", "GET"}, f"/v1/tokens/{UNKNOWN_ID}": {"DELETE"},
+    f"/v1/devices/{UNKNOWN_ID}": {"PATCH", "DELETE"}, "/v1/tokens": {"POST", "GET"}, f"/v1/tokens/{UNKNOWN_ID}": {"DELETE"},
     "/v1/audit": {"GET"}, "/v1/audit/verification": {"GET"}, "/v1/ca": {"GET"},
 }
 DEVICE_ROUTES = {"/v1/enroll": {"POST"}, "/v1/device/certificates": {"GET"}, "/v1/device/bundle": {"GET"},

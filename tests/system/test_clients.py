@@ -139,7 +139,7 @@ def a_password_prompt_says_which_file_of_how_many_and_ends_by_ctrl_c(folder):
 
 
 @test
-def a_device_remembers_that_it_was_revoked(folder):
+def a_device_remembers_that_it_was_refused(folder):
     service = Service(folder)
     service.import_pfx(ANN, Identity(folder, ANN).pfx(), "secret").expect(201)
     token = write(folder / "token", service.enrolment_token(ANN) + "\n")
@@ -162,8 +162,8 @@ def a_device_remembers_that_it_was_revoked(folder):
     assert service.admin("DELETE", f"/v1/devices/{one['id']}").status == 204
     assert phone("sync", ok=False).returncode == 1
     done = phone("sync", "--if-due", ok=False)
-    assert done.returncode == 1 and b"revoked (seen " in done.stderr, done
-    assert b"revoked (seen " in phone("status").stdout
+    assert done.returncode == 1 and b"refused this device (seen " in done.stderr, done
+    assert b"refused (seen " in phone("status").stdout
     assert json.loads(phone("status", "--json").stdout)["revokedAt"]
 
 
