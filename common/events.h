@@ -1,6 +1,6 @@
 /* Every event that is logged, in one table. A number belongs to its event for good: a new event gets a new number.
  *
- *   1000  the life of the service           1050  its life under the launcher
+ *   1000  the life of the service           1020  its backups               1050  its life under the launcher
  *   2000  requests, as the front sees them  2050  what the keeper did with keys for one
  *   3000  the health of the service         3010  what may be an attack        3020  what the doctor found
  *   3030  the keyring's own life
@@ -33,6 +33,14 @@
 	  "what stood still goes on", "detail") \
 	E(REQUEST_LEFT,       1010, INFO,     "c7fd6e0ed2674e9d8d50d0e4bd9ab5c4", \
 	  "a request was left alone", "") \
+	E(BACKED_UP,          1020, NOTICE,   "a166bb2e479244c48779d9a2928ee8bd", \
+	  "a backup was made", "bytes identities digest") \
+	E(RESTORING,          1021, WARNING,  "25a809338c054b91bc50f4047130dc26", \
+	  "another database takes the place of this one: ending", "") \
+	E(RESTORED,           1022, WARNING,  "762665c418cf43e590818ee6ace78019", \
+	  "a backup has taken the place of the database", "detail") \
+	E(VERIFIED,           1023, NOTICE,   "23d2d089833b46889bd0d8c43fe31aa5", \
+	  "identities were verified", "readable total of") \
 	E(ROOM_RESTARTED,     1050, WARNING,  "b8ccc0ada4c348c2968ef3a1a1fbb259", \
 	  "a room ended", "detail") \
 	E(ROOM_NOT_STARTED,   1051, ERROR,    "fafe222bb0724137bb3709777b17ba36", \
@@ -77,6 +85,8 @@
 	  "a connection between rooms was dropped", "detail") \
 	E(OPENER_LOST,        3015, WARNING,  "683ff4634dfb479da1e2d13fa98ea9ef", \
 	  "an opener was lost at a request", "detail") \
+	E(UNREADABLE,         3016, CRITICAL, "49f305030277404ab6fe1d5e75149102", \
+	  "an identity can not be read", "of detail") \
 	E(TO_MEND,            3020, WARNING,  "cc95a615c96146289241158b4c6d222b", \
 	  "the doctor found what is to be mended", "check detail mend") \
 	E(TO_MEND_SOON,       3021, NOTICE,   "f6bd21c6e4fa41e5b6a69428187e46fe", \

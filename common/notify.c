@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -92,15 +93,8 @@ int notify_wait_ms(const struct notify *n, int ms)
 
 const char *notify_count(uint64_t number, const char *one, const char *many, char ret[static NOTIFY_COUNT_MAX])
 {
-	char digits[24], grouped[32];
-	int count = snprintf(digits, sizeof digits, "%" PRIu64, number);
-	char *at = grouped;
-	for (int i = 0; i < count; i++) {
-		if (i > 0 && (count - i) % 3 == 0)
-			*at++ = ',';
-		*at++ = digits[i];
-	}
-	*at = '\0';
+	char grouped[NUMBER_GROUPED_MAX];
+	number_grouped(number, grouped);
 	snprintf(ret, NOTIFY_COUNT_MAX, "%s %s", grouped, number == 1 ? one : many);
 	return ret;
 }

@@ -121,3 +121,15 @@ bool number_parse(struct view v, uint64_t max, uint64_t *ret)
 	*ret = n;
 	return true;
 }
+
+void number_grouped(uint64_t number, char ret[static NUMBER_GROUPED_MAX])
+{
+	char digits[24];
+	int count = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+	for (int i = 0; i < count; i++) {
+		if (i > 0 && (count - i) % 3 == 0)
+			*ret++ = ',';
+		*ret++ = digits[i];
+	}
+	*ret = '\0';
+}

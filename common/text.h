@@ -24,6 +24,10 @@ void uuid_make(char ret[static UUID_TEXT + 1]);
 bool uuid_is_valid(struct view v);
 
 /* Seconds since 1970, as the system's clock has it. */
+/* As people read it: 1,204. */
+enum { NUMBER_GROUPED_MAX = 32 };
+void number_grouped(uint64_t number, char ret[static NUMBER_GROUPED_MAX]);
+
 int64_t now_seconds(void);
 /* RFC 3339, UTC, whole seconds. Years outside 0000-9999 are clamped to them. */
 void time_format(int64_t seconds, char ret[static TIME_TEXT + 1]);

@@ -1,6 +1,7 @@
 /* The driver for SQLite: connections, reading, statements. Keeper only. Knows transactions and statements and nothing of
  * what they mean. */
 #define SQL_TEXTS
+#define SQL_MIGRATIONS
 #include "db_parts.h"
 
 #include "clock.h"

@@ -40,6 +40,10 @@ int db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *a
  * wait for it, for DB_GATE_MS at the most; AGAIN if the old ones are not gone by then. */
 int db_truncate_log(struct db *db);
 
+/* Shut: from here on db_write() is UNAVAILABLE, and what was written before it is done. For a database that is about to
+ * be replaced. */
+void db_shut(struct db *db, bool shut);
+
 /* Looks at the whole file, through a reader. TAMPERED with the first thing that is damaged; TIMED_OUT when it took more
  * than seconds, a file of gigabytes for one. */
 int db_check(struct connection *c, unsigned seconds);

@@ -29,6 +29,7 @@ struct db {
 	struct connection *idle, *all;
 	unsigned readers, reading; /* connections; of them in use */
 	bool gated;                /* new readers wait */
+	bool shut;                 /* nothing is written any more */
 };
 
 enum { DB_BUSY_MS = 5000 }; /* for a checkpoint of another process, a backup for one */

@@ -204,6 +204,10 @@ int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *a
 {
 	struct job job = { .run = run, .arg = arg };
 	pthread_mutex_lock(&db->lock);
+	if (db->shut) {
+		pthread_mutex_unlock(&db->lock);
+		return fail(FAULT_UNAVAILABLE, "another database takes the place of this one");
+	}
 	*db->last = &job;
 	/* The queue never outlives the job: this function returns when a batch with it is done. */
 	/* cppcheck-suppress autoVariables */
@@ -270,4 +274,14 @@ int db_truncate_log(struct db *db)
 	}
 	give_lead_back(db);
 	return rc;
+}
+
+/* Who waits for the lead when it is shut still gets it: what was taken is written. */
+void db_shut(struct db *db, bool shut)
+{
+	pthread_mutex_lock(&db->lock);
+	db->shut = shut;
+	while (db->leading || db->first)
+		pthread_cond_wait(&db->turned, &db->lock);
+	pthread_mutex_unlock(&db->lock);
 }

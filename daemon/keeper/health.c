@@ -156,6 +156,32 @@ int health_rewrap(struct keeper *k)
 	return db_write(k->db, rewrap_probe, k);
 }
 
+/* The stored value under s, which the caller gives back before c. */
+static int find_probe(struct connection *c, const char *path, struct statement **s)
+{
+	int rc = statement_get(c, SQL_meta_get, s);
+	if (rc < 0)
+		return rc;
+	bind_text(*s, 1, view_text(PROBE_NAME));
+	rc = statement_step(*s);
+	if (rc == 0)
+		return fail(FAULT_TAMPERED,
+			    "the database %s was changed outside this service: its test value is gone, and its "
+			    "audit chain may be: restore a backup", path);
+	return rc < 0 ? rc : 0;
+}
+
+int health_wrapping_id(struct db *db, char ret[static KEYRING_ID_CHARS + 1])
+{
+	READER c = NULL;
+	int rc = db_read(db, &c);
+	if (rc == 0)
+		rc = health_probe_id(c, ret);
+	if (rc == 0 && !*ret)
+		rc = fail(FAULT_TAMPERED, "the test value of %s is none", db_path(db));
+	return rc;
+}
+
 int health_check_keyring(struct keeper *k)
 {
 	READER c = NULL;
@@ -163,16 +189,8 @@ int health_check_keyring(struct keeper *k)
 	char why[FAULT_DETAIL_MAX];
 	int rc = db_read(k->db, &c);
 	if (rc == 0)
-		rc = statement_get(c, SQL_meta_get, &s);
-	if (rc < 0)
-		return rc;
-	bind_text(s, 1, view_text(PROBE_NAME));
-	rc = statement_step(s);
+		rc = find_probe(c, db_path(k->db), &s);
 	if (rc == 0)
-		return fail(FAULT_TAMPERED,
-			    "the database %s was changed outside this service: its test value is gone, and its "
-			    "audit chain may be: restore a backup", db_path(k->db));
-	if (rc > 0)
 		rc = open_probe(k, column_view(s, 0));
 	if (rc != -FAULT_TAMPERED)
 		return rc;

@@ -86,6 +86,12 @@ int inspect_put_metrics(struct keeper *k, struct buf *ret)
 		{ view_text("signer_not_after_seconds"), view_text(""), 0,
 		  (uint64_t)certificate_ends(keyring_signer_certificate(k->keyring, 0)),
 		  view_text("When the bundle signer ends, in seconds since 1970") },
+		{ view_text("identities_verified"), view_text(""), 0, atomic_load(&k->verified),
+		  view_text("Identities that the last pfxctl verify looked at") },
+		{ view_text("identities_readable"), view_text(""), 0, atomic_load(&k->readable),
+		  view_text("Of them, those that can be read, and whose key fits") },
+		{ view_text("identities_verified_at_seconds"), view_text(""), 0, (uint64_t)atomic_load(&k->verified_at),
+		  view_text("When that was, in seconds since 1970; 0: never") },
 		{ view_text("device_certificates_ending"), view_text("days=\"7\""), 0, atomic_load(&k->ending_7),
 		  view_text(ending) },
 		{ view_text("device_certificates_ending"), view_text("days=\"30\""), 0, atomic_load(&k->ending_30),
@@ -121,6 +127,7 @@ static int fill_counts(struct connection *c, struct msg_inspection *ret)
 	ret->users = (uint64_t)column_number(s, 0);
 	ret->devices = (uint64_t)column_number(s, 1);
 	ret->last_record_at = column_number(s, 2);
+	ret->held = (uint64_t)column_number(s, 3);
 	rc = count_identities(c, &ret->identities);
 	if (rc == 0)
 		rc = count_ends(c, &ends);
@@ -180,6 +187,9 @@ int answer_inspect(struct keeper *k, const struct caller *who, struct view field
 	int rc = read_nothing(fields, &m);
 	if (rc == 0)
 		rc = fill_keyring(k->keyring, ca_sha256, &message);
+	message.verified_at = atomic_load(&k->verified_at);
+	message.verified = atomic_load(&k->verified);
+	message.readable = atomic_load(&k->readable);
 	if (rc == 0)
 		rc = fill_database(k, why, &message);
 	return rc < 0 ? rc : put_inspection(answer, &message);

@@ -35,6 +35,10 @@ struct keeper {
 	struct rotation *rotation;
 	struct counters counters;
 	atomic_bool audit_broken;      /* the chain was found changed: nothing is recorded or released any more */
+	atomic_bool copying, verifying; /* a backup or a restore, and a verification of identities, is under way */
+	/* The last verification of identities: when (0: never), of how many, and how many of them could be read. */
+	atomic_int_fast64_t verified_at;
+	atomic_uint_fast64_t verified, readable;
 	atomic_bool log_holds_deleted; /* an identity was deleted and the database's log not emptied since */
 	atomic_int_fast64_t users_before_count; /* that may be made before users are counted anew: see users_create() */
 	/* The latest time on record; the time before a jump ahead that nobody accepted, or 0. See wallclock.h. */

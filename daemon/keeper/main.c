@@ -1,8 +1,10 @@
 /* pfxd-keeper: owns the keyring and the database, and decides. No TCP, no HTTP, no ASN.1 from outside. */
 #include "audit.h"
+#include "copies.h"
 #include "fault.h"
 #include "harden.h"
 #include "health.h"
+#include "identities.h"
 #include "journal.h"
 #include "log.h"
 #include "notify.h"
@@ -59,8 +61,12 @@ static int look_filled(struct keeper *k, bool *ret)
 
 static int open_all(struct keeper *k)
 {
-	bool filled = false;
-	int rc = keyring_open(k->config.keyring, &k->keyring);
+	bool filled = false, restored = false;
+	int rc = copies_settle(k->config.database, &restored);
+	if (restored && rc == 0)
+		log_detail(EVENT_RESTORED, "%s", k->config.database);
+	if (rc == 0)
+		rc = keyring_open(k->config.keyring, &k->keyring);
 	if (rc == 0)
 		rc = db_open(k->config.database, &k->db);
 	/* Also where an earlier start ended between making the tables and filling them. */
@@ -74,6 +80,8 @@ static int open_all(struct keeper *k)
 		rc = health_check_keyring(k);
 	if (rc == 0)
 		rc = wallclock_read(k);
+	if (rc == 0)
+		rc = identities_recall(k);
 	/* The last run may have been killed between a deletion and the emptying of the log. */
 	atomic_store(&k->log_holds_deleted, true);
 	if (rc == 0)
@@ -145,7 +153,7 @@ int main(int argc, char **argv)
 		return end - 1;
 	int signals = signals_take(0);
 	int device_fd = inherited_socket("device"), admin_fd = inherited_socket("admin");
-	int local_fd = inherited_socket("local"); /* -1 under the launcher, which has none */
+	int local_fd = inherited_socket("local"); /* -1 where nobody made one */
 	if (device_fd < 0 || admin_fd < 0) {
 		log_detail(EVENT_NOT_STARTED, "the sockets named device and admin were not passed: start the keeper "
 			   "by its systemd units or by pfxd");

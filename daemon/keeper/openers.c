@@ -34,6 +34,7 @@ struct pool {
 	char path[CONFIG_TEXT_MAX + 32];
 	uint8_t verb;
 	bool one_token; /* an opener is for one administrator token */
+	bool no_spare;  /* it is used now and then, and not waited for */
 	const _Atomic uint32_t *max, *wait_seconds; /* of the configuration */
 	struct counters *counters;
 	pthread_mutex_t lock; /* of all that follows */
@@ -46,7 +47,16 @@ struct pool {
 
 struct openers {
 	struct pool pfx, csr;
+	struct pool check; /* PFX openers too: no import waits for a verification, and no verification for an import */
 };
+enum { POOLS = 3 };
+
+static void all_pools(struct openers *o, struct pool *ret[static POOLS])
+{
+	ret[0] = &o->pfx;
+	ret[1] = &o->csr;
+	ret[2] = &o->check;
+}
 
 static void pool_init(struct pool *p, const struct config *config, const char *name, uint8_t verb,
 		      const _Atomic uint32_t *max, struct counters *counters)
@@ -62,24 +72,35 @@ static void pool_init(struct pool *p, const struct config *config, const char *n
 
 int openers_new(const struct config *config, struct counters *counters, struct openers **ret)
 {
+	static const _Atomic uint32_t one = 1;
 	struct openers *o = calloc(1, sizeof *o);
 	if (!o)
 		return fail(FAULT_UNAVAILABLE, "no memory for the openers");
 	pool_init(&o->pfx, config, "opener-pfx", VERB_OPEN_PFX, &config->pfx_openers, counters);
 	pool_init(&o->csr, config, "opener-csr", VERB_OPEN_CSR, &config->csr_openers, counters);
+	pool_init(&o->check, config, "opener-pfx", VERB_CHECK_IDENTITY, &one, counters);
 	o->pfx.one_token = true;
+	o->check.no_spare = true;
 	*ret = o;
 	return 0;
 }
 
+static void close_idle(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	while (p->idle_count > 0)
+		close(p->idle[--p->idle_count].fd);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void openers_free(struct openers *o)
 {
+	struct pool *pools[POOLS];
 	if (!o)
 		return;
-	struct pool *const pools[] = { &o->pfx, &o->csr };
-	for (size_t i = 0; i < 2; i++)
-		while (pools[i]->idle_count > 0)
-			close(pools[i]->idle[--pools[i]->idle_count].fd);
+	all_pools(o, pools);
+	for (size_t i = 0; i < POOLS; i++)
+		close_idle(pools[i]);
 	free(o);
 }
 
@@ -305,6 +326,8 @@ static int died(struct pool *p, int rc)
 	log_detail(EVENT_OPENER_LOST, "%s", fault_detail());
 	if (rc == -FAULT_TIMED_OUT)
 		return fail(FAULT_TOO_EXPENSIVE, "opening it took too long, and was ended");
+	if (p->verb == VERB_CHECK_IDENTITY)
+		return fail(FAULT_MALFORMED_PKCS12, "the process that read it did not survive it");
 	return p->verb == VERB_OPEN_PFX ?
 	       fail(FAULT_MALFORMED_PKCS12,
 		    "the process that opened this PFX did not survive it: export the file anew") :
@@ -354,7 +377,8 @@ static int exchange(struct pool *p, struct view token_id, struct buf *request, s
 	if (rc == 0)
 		rc = finish(p, &o, answer, deadline_ms, ret_fields);
 	give_place_back(p);
-	keep_spare(p);
+	if (!p->no_spare)
+		keep_spare(p);
 	return rc;
 }
 
@@ -367,6 +391,21 @@ int openers_pfx(struct openers *o, struct view token_id, struct buf *request, st
 int openers_csr(struct openers *o, struct buf *request, struct buf *answer, struct view *ret_fields)
 {
 	return exchange(&o->csr, view_text("any"), request, answer, ret_fields);
+}
+
+int openers_check_identity(struct openers *o, struct buf *request)
+{
+	BUF answer = buf_new(FRAME_MAX_BYTES);
+	struct view fields;
+	struct msg_nothing nothing;
+	int rc = answer ? exchange(&o->check, view_text("any"), request, answer, &fields) :
+			  fail(FAULT_UNAVAILABLE, "no memory for an answer");
+	return rc < 0 ? rc : read_nothing(fields, &nothing);
+}
+
+void openers_check_done(struct openers *o)
+{
+	close_idle(&o->check);
 }
 
 /* ---- the spare ---- */
@@ -408,9 +447,10 @@ int openers_check(struct openers *openers, enum socket_kind kind)
 
 unsigned openers_count(struct openers *openers)
 {
-	struct pool *const pools[] = { &openers->pfx, &openers->csr };
+	struct pool *pools[POOLS];
 	unsigned count = 0;
-	for (size_t i = 0; i < 2; i++) {
+	all_pools(openers, pools);
+	for (size_t i = 0; i < POOLS; i++) {
 		pthread_mutex_lock(&pools[i]->lock);
 		count += pools[i]->busy + pools[i]->idle_count;
 		pthread_mutex_unlock(&pools[i]->lock);

@@ -21,6 +21,12 @@ int openers_pfx(struct openers *openers, struct view token_id, struct buf *reque
 		struct view *ret_fields);
 int openers_csr(struct openers *openers, struct buf *request, struct buf *answer, struct view *ret_fields);
 
+/* Has an opener of its own, at low priority, look whether a key fits its certificate: request is the frame of
+ * CHECK_IDENTITY. KEY_MISMATCH and the like, of status 422, when it does not, UNAVAILABLE as above.
+ * openers_check_done() ends that opener. */
+int openers_check_identity(struct openers *openers, struct buf *request);
+void openers_check_done(struct openers *openers);
+
 /* Whether an opener of that kind answers: the spare, or a new one, which then is the spare. SOCKET_PFX_OPENER or
  * SOCKET_CSR_OPENER. */
 int openers_check(struct openers *openers, enum socket_kind kind);

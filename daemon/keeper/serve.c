@@ -65,6 +65,9 @@ static const struct permission {
 	[VERB_HEALTH]          = { SOCKET_ADMIN | SOCKET_DEVICE | SOCKET_LOCAL, 0, answer_health },
 	[VERB_VERIFY]          = { SOCKET_LOCAL, 0, answer_verify },
 	[VERB_INSPECT]         = { SOCKET_LOCAL, 0, answer_inspect },
+	[VERB_BACKUP]          = { SOCKET_LOCAL, 0, answer_backup },
+	[VERB_RESTORE]         = { SOCKET_LOCAL, 0, answer_restore },
+	[VERB_VERIFY_IDENTITIES] = { SOCKET_LOCAL, 0, answer_verify_identities },
 	[VERB_CLOCK_ACCEPT]    = { SOCKET_LOCAL, 0, answer_clock_accept },
 	[VERB_ROTATION]        = { SOCKET_LOCAL, 0, answer_rotation },
 	[VERB_AUTHORITIES]     = { SOCKET_LOCAL, 0, answer_authorities },
@@ -167,10 +170,10 @@ static int put_refusal(struct keeper *k, uint8_t verb, struct view message, int 
 }
 
 /* Fills out with the answer to one request. An error here ends the connection. */
-static int handle(struct keeper *k, enum socket_kind kind, uint8_t verb, struct view fields, struct buf *out)
+static int handle(struct keeper *k, enum socket_kind kind, int fd, uint8_t verb, struct view fields, struct buf *out)
 {
 	const struct permission *p = &permissions[verb];
-	struct caller who = { .actor = { .id = view_text(NULL) } };
+	struct caller who = { .actor = { .id = view_text(NULL) }, .fd = fd };
 	if (!(p->sockets & (int)kind))
 		return fail(FAULT_BAD_FRAME, "the verb %s (%u) is not permitted on this socket", verb_name(verb), verb);
 	int rc = p->roles ? authorize(k, fields, p->roles, &who) : 0;
@@ -207,7 +210,7 @@ static int serve_one(struct keeper *k, const struct connection_thread *t)
 	if (rc == 0)
 		rc = check_awaited(t->fd);
 	if (rc == 0) {
-		rc = handle(k, t->listener->kind, verb, fields, out);
+		rc = handle(k, t->listener->kind, t->fd, verb, fields, out);
 		wipe_traces();
 	}
 	if (rc == 0)
@@ -268,7 +271,7 @@ static int start_thread(struct listener *l, int fd)
 	struct connection_thread *t = calloc(1, sizeof *t);
 	if (!t)
 		return fail(FAULT_UNAVAILABLE, "no memory for a connection");
-	*t = (struct connection_thread){ .listener = l };
+	*t = (struct connection_thread){ .listener = l, .fd = fd };
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);

@@ -10,6 +10,7 @@
 struct caller {
 	struct row_token token;
 	struct actor actor;
+	int fd; /* the connection, for what goes over it beside the answer: stream.h */
 };
 
 struct server;
@@ -30,7 +31,7 @@ answer_function answer_enroll, answer_renew, answer_certificates, answer_bundle,
 answer_function answer_authorize, answer_import, answer_history, answer_delete_identity, answer_add_enrolment,
 	answer_users, answer_user, answer_rename_user, answer_retire_user, answer_devices, answer_revoke_device,
 	answer_release_device, answer_find_identity, answer_add_token, answer_tokens, answer_delete_token, answer_audit,
-	answer_verify_audit, answer_ca, answer_health, answer_verify, answer_inspect,
-	answer_clock_accept, answer_rotation, answer_authorities, answer_ping;
+	answer_verify_audit, answer_ca, answer_health, answer_verify, answer_inspect, answer_backup, answer_restore,
+	answer_verify_identities, answer_clock_accept, answer_rotation, answer_authorities, answer_ping;
 
 #endif

@@ -204,7 +204,7 @@ static void ask(enum socket_kind kind, uint8_t verb, struct view fields)
 {
 	bool before = world.written;
 	BUF out = fuzz_buf(ANSWER_MAX);
-	int rc = handle(&world.k, kind, verb, fields, out);
+	int rc = handle(&world.k, kind, -1, verb, fields, out);
 	MUST(rc == 0 || rc == -FAULT_BAD_FRAME);
 	MUST((permissions[verb].sockets & (int)kind) || (rc < 0 && world.written == before));
 	if (rc == 0)
@@ -223,7 +223,9 @@ static void ask_everywhere(uint8_t verb, struct view raw)
 		return;
 	ask(SOCKET_DEVICE, verb, buf_view(fields));
 	ask(SOCKET_ADMIN, verb, buf_view(fields));
-	ask(SOCKET_LOCAL, verb, buf_view(fields));
+	/* Of these a file is made, or comes, over a connection that is not here. */
+	if (verb != VERB_BACKUP && verb != VERB_RESTORE && verb != VERB_VERIFY_IDENTITIES)
+		ask(SOCKET_LOCAL, verb, buf_view(fields));
 }
 
 /* ---- the keeper's beginning ---- */
@@ -539,6 +541,7 @@ static void write_admin_seeds(const char *folder, struct buf *b, char letter)
 	PUT_FRAME(b, USER, user, ADMIN, .upn = view_text("ANN@example.org"));
 	PUT_FRAME(b, DEVICES, listing, ADMIN, .limit = 9, .user = view_text(upn));
 	PUT_FRAME(b, DEVICES, listing, ADMIN, .limit = 1);
+	PUT_FRAME(b, RELEASE_DEVICE, object, ADMIN, .id = view_text(device));
 	PUT_FRAME(b, TOKENS, admin, ADMIN);
 	PUT_FRAME(b, AUDIT, listing, ADMIN, .limit = 3);
 	PUT_FRAME(b, AUDIT, listing, ADMIN, .limit = 3, .cursor = view_text("3"));

@@ -54,6 +54,7 @@ def admin_messages(token, upn=ANN, thumbprint=b"\1" * 20, object_id="00000000-00
         "ADD_ENROLMENT": who + field(upn) + field("phone") + field("") + u32(60),
         "USERS": listing, "USER": who + field(upn), "RENAME_USER": who + field(upn) + field("anna@example.org"),
         "RETIRE_USER": who + field(upn), "DEVICES": listing, "REVOKE_DEVICE": who + field(object_id),
+        "RELEASE_DEVICE": who + field(object_id),
         "ADD_TOKEN": who + field("t") + field("admin") + u32(0), "TOKENS": who, "DELETE_TOKEN": who + field(object_id),
         "AUDIT": listing, "VERIFY_AUDIT": who, "CA": who,
     }
@@ -67,8 +68,9 @@ def device_messages(fingerprint_bytes, token="A" * 43, csr="x", signature=b"x"):
     }
 
 
-# What root alone may ask, at a socket of its own: none of it takes a field.
-LOCAL_MESSAGES = {"VERIFY": b"", "INSPECT": b""}
+# What root alone may ask, at a socket of its own.
+LOCAL_MESSAGES = {"VERIFY": b"", "INSPECT": b"", "BACKUP": b"", "RESTORE": struct.pack(">QBB", 1, 1, 1),
+                  "VERIFY_IDENTITIES": struct.pack(">Q", 0)}
 
 
 def sha256_of(device):
@@ -154,7 +156,7 @@ def a_token_does_what_its_role_says_and_nothing_else(folder):
     scene = Scene(folder)
     may = {
         "importer": {"AUTHORIZE", "IMPORT", "HISTORY", "CA"},
-        "enroller": {"AUTHORIZE", "ADD_ENROLMENT", "DEVICES", "REVOKE_DEVICE", "CA"},
+        "enroller": {"AUTHORIZE", "ADD_ENROLMENT", "DEVICES", "REVOKE_DEVICE", "RELEASE_DEVICE", "CA"},
         "auditor": {"AUTHORIZE", "HISTORY", "USERS", "USER", "DEVICES", "TOKENS", "AUDIT", "VERIFY_AUDIT", "CA"},
         "operator": {"AUTHORIZE", "CA"},
     }

@@ -7,7 +7,7 @@ from units import *
 
 ANN = "ann@example.org"
 VERBS = verbs()
-OWN = {"VERIFY", "INSPECT", "HEALTH"}
+OWN = {"VERIFY", "INSPECT", "HEALTH", "BACKUP", "RESTORE", "VERIFY_IDENTITIES"}
 DAY = 86400
 
 
@@ -31,8 +31,9 @@ def inspect(keeper):
     verb, fields = keeper.ask("INSPECT")
     assert verb == VERBS["INSPECT"], (verb, fields)
     names = ("database", "bytes", "schema", "state", "damage", "ca", "ca_end", "signer_end", "users", "identities",
-             "to_rewrap", "devices", "ended", "in_7", "in_30", "in_90", "last_record")
-    kinds = ("b", "u64", "u32", "u8", "b", "b", *["u64"] * 11)
+             "to_rewrap", "devices", "ended", "in_7", "in_30", "in_90", "last_record", "held", "verified_at", "verified",
+             "readable")
+    kinds = ("b", "u64", "u32", "u8", "b", "b", *["u64"] * 15)
     return dict(zip(names, take(fields, *kinds)))
 
 
@@ -70,6 +71,7 @@ def root_is_told_without_a_token_what_there_is_and_whether_it_is_whole(folder):
     assert (told["state"], told["damage"]) == (0, b""), told
     assert (told["users"], told["identities"], told["devices"]) == (1, 1, 1), told
     assert (told["ended"], told["in_7"], told["in_30"], told["in_90"]) == (0, 0, 0, 0), told
+    assert (told["held"], told["verified_at"], told["verified"], told["readable"]) == (0, 0, 0, 0), told
     assert now - 600 < told["last_record"] <= now + 1, told
     # Both end with the CA, in 20 years.
     assert told["ca_end"] == told["signer_end"] and 7303 * DAY < told["ca_end"] - now < 7306 * DAY, told

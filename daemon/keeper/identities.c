@@ -1,0 +1,411 @@
+/* Answers VERIFY_IDENTITIES. Keeper only. Takes its time, so that nobody who pulls waits for it: one identity at a
+ * time, with a pause after it, no transaction open meanwhile, and an opener of its own. What was unsealed is wiped at
+ * once. */
+#include "identities.h"
+
+#include "copies.h"
+#include "encode.h"
+#include "fault.h"
+#include "frame.h"
+#include "log.h"
+#include "openers.h"
+#include "seal.h"
+#include "serve.h"
+#include "users.h"
+#include "wipe.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+
+enum {
+	ID_MAX = 256,           /* of a row that somebody may have made */
+	SEALED_MAX = 4,
+	ROW_SEALED_MAX_BYTES = CERTIFICATE_MAX_BYTES + KEY_MAX_BYTES + 2 * PKCS12_MAX_BYTES + 8 * KIB,
+	WORK_MS = 10,           /* so much, and then a pause of PAUSES times as long */
+	PAUSES = 2,
+	TRIES = 2,              /* before an opener's word is believed that a key does not fit */
+	OPENER_TRIES = 20,      /* where none can be had */
+	OPENER_PAUSE_MS = 1000,
+	LOGGED_MAX = 20,        /* identities that are told in the log one by one */
+	RESULT_MAX = 96,
+};
+
+#define RESULT_NAME "verified"
+static const char *const parts[SEALED_MAX] = { "key", "certificate", "modern", "legacy" };
+
+struct verifying {
+	struct keeper *k;       /* whose openers are asked */
+	struct keeper *of;      /* whose identities: k itself, or a copy's */
+	const char *of_what;
+	struct progress progress;
+	bool only_unseal;       /* at once, and without an opener */
+	uint64_t total, done, readable;
+	struct buf *last_id;    /* of the one that was looked at last */
+	struct buf *unreadable; /* of msg_string */
+	unsigned told;
+};
+
+/* One identity as it is stored: nothing of it is opened yet. */
+struct stored {
+	struct row_identity row;
+	int row_rc;             /* why the row can not be believed */
+	char row_why[FAULT_DETAIL_MAX];
+	struct buf *bytes;      /* of what follows */
+	struct view key_id, wrapped, sealed[SEALED_MAX];
+};
+
+static void stored_done(struct stored *s)
+{
+	row_identity_done(&s->row);
+	buf_free(s->bytes);
+}
+#define STORED __attribute__((cleanup(stored_done))) struct stored
+
+/* ---- reading one ---- */
+
+static int keep_sealed(struct statement *s, struct stored *ret)
+{
+	enum { FIRST = columns_identity + 1 };
+	struct view *const views[] = { &ret->key_id, &ret->wrapped, &ret->sealed[0], &ret->sealed[1], &ret->sealed[2],
+				       &ret->sealed[3] };
+	enum { COUNT = sizeof views / sizeof views[0] };
+	for (int i = 0; i < COUNT; i++)
+		buf_put_bytes(ret->bytes, column_view(s, FIRST + i));
+	if (!buf_ok(ret->bytes))
+		return fail(FAULT_TAMPERED, "it is larger than any that this service makes");
+	struct view rest = buf_view(ret->bytes);
+	for (int i = 0; i < COUNT; i++)
+		view_get_bytes(&rest, ROW_SEALED_MAX_BYTES, views[i]);
+	return 0;
+}
+
+/* The next one after the last. 1: there is one; 0: there is none. */
+static int fetch(struct verifying *v, struct stored *ret)
+{
+	READER c = NULL;
+	STATEMENT s = NULL;
+	char id_text[ID_MAX];
+	int rc = db_read(v->of->db, &c);
+	if (rc == 0)
+		rc = statement_get(c, SQL_identity_after, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, buf_view(v->last_id));
+	rc = statement_step(s);
+	if (rc <= 0)
+		return rc;
+	ret->row_rc = load_identity(v->of->keyring, s, &ret->row);
+	if (ret->row_rc == 0)
+		ret->row_rc = keep_sealed(s, ret);
+	if (ret->row_rc < 0)
+		strcpy(ret->row_why, fault_detail());
+	struct view id = column_view(s, 0);
+	bool fits = text_copy(id, id_text, sizeof id_text);
+	size_t len = id.len;
+	statement_done(s);
+	s = NULL;
+	if (!fits)
+		return fail(FAULT_TAMPERED, "an identity has an id that is none");
+	buf_reset(v->last_id);
+	buf_put(v->last_id, id_text, len);
+	return 1;
+}
+
+/* ---- opening it ---- */
+
+struct unsealed {
+	struct buf *key_secret, *certificate, *pkcs12_secret;
+};
+
+static int unseal_parts(const struct key256 *data_secret, const struct binding *binding, const struct stored *stored,
+			struct unsealed *ret)
+{
+	struct buf *const bufs[] = { ret->key_secret, ret->certificate, ret->pkcs12_secret, ret->pkcs12_secret };
+	int rc = 0;
+	for (int i = 0; rc == 0 && i < SEALED_MAX; i++) {
+		buf_reset(bufs[i]);
+		rc = unseal(data_secret, binding, parts[i], stored->sealed[i], bufs[i]);
+		if (rc == 0 && bufs[i] == ret->pkcs12_secret && buf_len(bufs[i]) <= PKCS12_PASSWORD_CHARS)
+			rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
+	}
+	return rc;
+}
+
+static int unseal_stored(const struct keyring *keyring, const struct stored *stored, struct unsealed *ret)
+{
+	KEY256 data_secret;
+	uint8_t sha256[32];
+	const struct binding binding = { .record = stored->row.id, .owner = stored->row.user_id,
+					 .sha256 = stored->row.sha256, .key_id = stored->key_id };
+	int rc = seal_open_key(keyring, stored->key_id, stored->wrapped, &data_secret);
+	if (rc == 0)
+		rc = unseal_parts(&data_secret, &binding, stored, ret);
+	if (rc == 0)
+		rc = digest_sha256(buf_view(ret->certificate), sha256);
+	if (rc == 0 && !view_equal(view_of(sha256, sizeof sha256), stored->row.sha256))
+		rc = fail(FAULT_TAMPERED, "its certificate is another one than its record says");
+	return rc;
+}
+
+static int put_request(const struct unsealed *unsealed, struct buf *request_secret)
+{
+	const struct msg_check_identity m = { .certificate = buf_view(unsealed->certificate),
+					      .key_secret = buf_view(unsealed->key_secret) };
+	frame_begin(request_secret, VERB_CHECK_IDENTITY);
+	return put_check_identity(request_secret, &m);
+}
+
+/* An opener may end for other reasons than what it reads: that a key does not fit must be said twice. Where there is no
+ * opener it is waited for, for an identity is not unreadable because a process could not be started. */
+static int ask_opener(struct verifying *v, struct buf *request_secret)
+{
+	int rc = -FAULT_UNAVAILABLE, said = 0;
+	for (int try = 0; try < OPENER_TRIES && said < TRIES && rc < 0; try++) {
+		if (try > 0 && rc == -FAULT_UNAVAILABLE)
+			poll(NULL, 0, OPENER_PAUSE_MS);
+		int gone = progress_tell(&v->progress, v->done, v->total);
+		if (gone < 0)
+			return gone;
+		rc = openers_check_identity(v->k->openers, request_secret);
+		said += rc < 0 && rc != -FAULT_UNAVAILABLE;
+	}
+	/* UNAVAILABLE would end the verification, anything else is about this identity. */
+	return rc;
+}
+
+/* TAMPERED or what the opener said: this one can not be read. UNAVAILABLE: it is not known. */
+static int open_stored(struct verifying *v, const struct stored *stored)
+{
+	BUF key_secret = buf_new(KEY_MAX_BYTES);
+	BUF certificate = buf_new(CERTIFICATE_MAX_BYTES);
+	BUF pkcs12_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
+	BUF request_secret = buf_new(KEY_MAX_BYTES + CERTIFICATE_MAX_BYTES + KIB);
+	struct unsealed unsealed = { key_secret, certificate, pkcs12_secret };
+	if (!key_secret || !certificate || !pkcs12_secret || !request_secret)
+		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
+	if (stored->row_rc < 0)
+		return fail((enum fault)-stored->row_rc, "%s", stored->row_why);
+	int rc = unseal_stored(v->of->keyring, stored, &unsealed);
+	if (rc == 0 && !v->only_unseal)
+		rc = put_request(&unsealed, request_secret);
+	return rc < 0 || v->only_unseal ? rc : ask_opener(v, request_secret);
+}
+
+/* ---- telling ---- */
+
+/* Whose it is, for root: a name, where the user's record can be believed. */
+static void owner_of(struct verifying *v, const struct stored *stored, char ret[static UPN_MAX_BYTES + 1])
+{
+	READER c = NULL;
+	ROW(user, user);
+	ret[0] = '\0';
+	if (stored->row_rc == 0 && db_read(v->of->db, &c) == 0 &&
+	    users_get(v->of->keyring, c, stored->row.user_id, &user) == 0)
+		text_copy(user.upn, ret, UPN_MAX_BYTES + 1);
+}
+
+static void log_unreadable(const struct verifying *v, const char *detail)
+{
+	const struct log_field fields[] = {
+		{ "of", view_text(v->of_what), LOG_PLAIN }, { "detail", view_text(detail), LOG_PLAIN }, { 0 },
+	};
+	log_event(EVENT_UNREADABLE, fields);
+}
+
+static int tell_unreadable(struct verifying *v, const struct stored *stored)
+{
+	char detail[FAULT_DETAIL_MAX + ID_MAX + 16], line[FAULT_DETAIL_MAX + ID_MAX + UPN_MAX_BYTES + 80];
+	char upn[UPN_MAX_BYTES + 1], sha1[41] = "";
+	snprintf(detail, sizeof detail, "identity %.*s: %s", (int)buf_len(v->last_id),
+		 (const char *)buf_data(v->last_id), fault_detail());
+	if (stored->row_rc == 0)
+		hex_encode(view_of(stored->row.sha1.p, stored->row.sha1.len < 20 ? stored->row.sha1.len : 20), sha1);
+	owner_of(v, stored, upn);
+	snprintf(line, sizeof line, "%s%s%s%s%s", upn, *upn ? ", " : "", sha1, *sha1 ? ", " : "", detail);
+	if (++v->told <= LOGGED_MAX)
+		log_unreadable(v, detail);
+	if (v->told > UNREADABLE_MAX)
+		return 0;
+	/* It may hold what somebody else put into a column. */
+	for (char *p = line; !text_is_clean(view_text(line)) && *p; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+			*p = '?';
+	const struct msg_string string = { view_text(line) };
+	return put_string(v->unreadable, &string);
+}
+
+static void log_verified(const struct verifying *v)
+{
+	char readable[24], total[24];
+	snprintf(readable, sizeof readable, "%llu", (unsigned long long)v->readable);
+	snprintf(total, sizeof total, "%llu", (unsigned long long)v->done);
+	const struct log_field fields[] = {
+		{ "readable", view_text(readable), LOG_PLAIN },
+		{ "total", view_text(total), LOG_PLAIN },
+		{ "of", view_text(v->of_what), LOG_PLAIN },
+		{ 0 },
+	};
+	log_event(EVENT_VERIFIED, fields);
+}
+
+/* ---- all of them ---- */
+
+static int count(struct verifying *v)
+{
+	struct inventory found;
+	int rc = copy_count(v->of->db, &found);
+	v->total = found.identities;
+	return rc;
+}
+
+static int verify_one(struct verifying *v, const struct stored *stored)
+{
+	int rc = open_stored(v, stored);
+	if (rc == -FAULT_UNAVAILABLE)
+		return rc;
+	v->done++;
+	v->readable += rc == 0;
+	return rc < 0 ? tell_unreadable(v, stored) : 0;
+}
+
+/* Some may come or go meanwhile: what is told in the end is how many were looked at. */
+static int verify_next(struct verifying *v, bool *ret_more)
+{
+	STORED stored = { .bytes = buf_new(ROW_SEALED_MAX_BYTES) };
+	if (!stored.bytes)
+		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
+	int rc = fetch(v, &stored);
+	*ret_more = rc > 0;
+	return rc > 0 ? verify_one(v, &stored) : rc;
+}
+
+static int verify_all(struct verifying *v)
+{
+	bool more = true;
+	int64_t began_ms = clock_ms();
+	int rc = count(v);
+	progress_begin(&v->progress, STAGE_VERIFYING);
+	while (rc == 0 && more) {
+		rc = progress_tell(&v->progress, v->done, v->total > v->done ? v->total : v->done);
+		if (rc == 0)
+			rc = verify_next(v, &more);
+		int64_t worked_ms = clock_ms() - began_ms;
+		if (worked_ms < WORK_MS || v->only_unseal)
+			continue;
+		wipe_traces();
+		poll(NULL, 0, (int)(worked_ms * PAUSES));
+		began_ms = clock_ms();
+	}
+	if (!v->only_unseal)
+		openers_check_done(v->k->openers);
+	return rc;
+}
+
+int identities_unseal_all(struct keeper *of, struct progress *p, uint64_t *ret_unreadable)
+{
+	BUF last_id = buf_new(ID_MAX);
+	BUF unreadable = buf_new(LIST_MAX_BYTES);
+	struct verifying v = { .k = of, .of = of, .of_what = "a backup", .progress = *p, .only_unseal = true,
+			       .last_id = last_id, .unreadable = unreadable };
+	int rc = last_id && unreadable ? verify_all(&v) : fail(FAULT_UNAVAILABLE, "no memory for a list");
+	*ret_unreadable = v.done - v.readable;
+	return rc;
+}
+
+/* ---- what it found, kept ---- */
+
+static void publish(struct keeper *k, int64_t at, uint64_t total, uint64_t readable)
+{
+	atomic_store(&k->verified, total);
+	atomic_store(&k->readable, readable);
+	atomic_store(&k->verified_at, at);
+}
+
+static int store_result(struct connection *c, void *arg)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_meta_replace, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, view_text(RESULT_NAME));
+	bind_blob(s, 2, view_text(arg));
+	return statement_run(s);
+}
+
+/* A result that can not be stored is told none the less. */
+static void keep_result(struct verifying *v, int64_t at)
+{
+	char result[RESULT_MAX];
+	snprintf(result, sizeof result, "%" PRId64 " %" PRIu64 " %" PRIu64, at, v->done, v->readable);
+	publish(v->k, at, v->done, v->readable);
+	if (db_write(v->k->db, store_result, result) < 0)
+		log_line(LOG_LEVEL_DEBUG, "the result of the verification is not kept: %s", fault_detail());
+}
+
+int identities_recall(struct keeper *k)
+{
+	READER c = NULL;
+	STATEMENT s = NULL;
+	char result[RESULT_MAX] = "";
+	int64_t at;
+	uint64_t total, readable;
+	int rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = statement_get(c, SQL_meta_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, view_text(RESULT_NAME));
+	rc = statement_step(s);
+	if (rc > 0 && text_copy(column_view(s, 0), result, sizeof result) &&
+	    sscanf(result, "%" SCNd64 " %" SCNu64 " %" SCNu64, &at, &total, &readable) == 3)
+		publish(k, at, total, readable);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- the answer ---- */
+
+/* A file that was handed over is looked at as one that is to be restored, and its identities are then verified. */
+static int open_file(struct verifying *v, uint64_t bytes, struct copy *copy)
+{
+	uint8_t sha256[32];
+	int rc = copy_need_room(v->k, bytes);
+	if (rc == 0)
+		rc = stream_receive(&v->progress, bytes, copy->path, sha256);
+	if (rc == 0)
+		rc = copy_open(copy, "this file", &v->progress);
+	v->of = &copy->opened;
+	v->of_what = "a backup";
+	return rc;
+}
+
+static int put_result(struct verifying *v, int64_t at, struct buf *answer)
+{
+	const struct msg_verified m = { .total = v->done, .readable = v->readable, .at = at,
+					.unreadable = buf_view(v->unreadable) };
+	return put_verified(answer, &m);
+}
+
+int answer_verify_identities(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
+{
+	COPY copy = { .taken = NULL };
+	struct msg_verify m;
+	BUF last_id = buf_new(ID_MAX);
+	BUF unreadable = buf_new(LIST_MAX_BYTES);
+	struct verifying v = { .k = k, .of = k, .of_what = "the database", .progress = { .fd = who->fd },
+			       .last_id = last_id, .unreadable = unreadable };
+	int rc = last_id && unreadable ? read_verify(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a list");
+	if (rc == 0)
+		rc = copy_begin_verify(k, &copy);
+	if (rc == 0 && m.bytes > 0)
+		rc = open_file(&v, m.bytes, &copy);
+	if (rc == 0)
+		rc = verify_all(&v);
+	if (rc < 0)
+		return rc;
+	int64_t at = now_seconds();
+	log_verified(&v);
+	if (m.bytes == 0)
+		keep_result(&v, at);
+	return put_result(&v, at, answer);
+}
