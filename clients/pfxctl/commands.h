@@ -12,6 +12,7 @@ enum option_index {
 	OPT_YES, OPT_LIMIT, OPT_HEALTH_URL,
 	OPT_PFXD_CONF, OPT_EXPORT, OPT_NO_EXPORT, OPT_WITH_KEY,                     /* on the server itself */
 	OPT_PASSPHRASE_FILE, OPT_PASSPHRASE_FD, OPT_PASSPHRASE_OUT, OPT_LOCAL, OPT_QUIET, OPT_SHARES, OPT_OUT,
+	OPT_KEEP, OPT_REPLACE, OPT_TRUST_DEVICES, OPT_DATABASE, OPT_ALL,            /* backups, devices release */
 	OPT_COUNT,
 };
 
@@ -44,6 +45,10 @@ int ca_request_run(const struct cli *cli);
 int ca_install_run(const struct cli *cli);
 int clock_accept_run(const struct cli *cli);
 int doctor_run(const struct cli *cli);
+int backup_run(const struct cli *cli);
+int restore_run(const struct cli *cli);
+int verify_run(const struct cli *cli);
+int devices_release_run(const struct cli *cli);
 int dev_init_run(const struct cli *cli);
 
 #endif

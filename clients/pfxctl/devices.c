@@ -1,4 +1,4 @@
-/* Devices and the tokens with which they enrol: enroll, devices, revoke. pfxctl. */
+/* Devices and the tokens with which they enrol: enroll, devices, devices release, revoke. pfxctl. */
 #include "commands.h"
 #include "session.h"
 #include "show.h"
@@ -106,6 +106,55 @@ int devices_run(const struct cli *cli)
 	rc = session_list(&session, path, "devices", UINT64_MAX, &answer);
 	if (rc == EXIT_DONE)
 		show_list(cli, answer, "devices", device_columns, COUNT(device_columns), "there are no devices");
+	return rc;
+}
+
+/* ---- those that are held after a restore ---- */
+
+static int release_one(struct session *session, const char *id)
+{
+	static const char body[] = "{\"state\":\"active\"}";
+	BUF holder = NULL;
+	return session_do(session, "PATCH", session_path(&holder, "/v1/devices/", id, ""), view_text(body));
+}
+
+/* A device that is gone or was revoked since the list was made is passed over: the others are still to be released. */
+static int release_all(const struct cli *cli, struct session *session)
+{
+	JSON answer = NULL;
+	size_t i, released = 0, refused = 0;
+	json_t *device;
+	int rc = session_list(session, "/v1/devices", "devices", UINT64_MAX, &answer);
+	json_array_foreach(json_object_get(answer, "devices"), i, device) {
+		if (rc != EXIT_DONE && rc != EXIT_REFUSED)
+			return rc;
+		if (strcmp(json_get_text(device, "state"), "held") != 0)
+			continue;
+		rc = release_one(session, json_get_text(device, "id"));
+		released += rc == EXIT_DONE;
+		refused += rc == EXIT_REFUSED;
+	}
+	if (rc != EXIT_DONE && rc != EXIT_REFUSED)
+		return rc;
+	cli_say(cli, "%zu devices were released", released);
+	return refused == 0 ? EXIT_DONE :
+			      trouble(EXIT_PARTLY, "%zu devices could not be released: %s", refused, trouble_text());
+}
+
+int devices_release_run(const struct cli *cli)
+{
+	SESSION session = { 0 };
+	if (cli->value[OPT_ALL] ? cli->argc > 0 : cli->argc == 0)
+		return trouble(EXIT_USAGE, "which? give the ID of each, as pfxctl devices shows it, or --all for all "
+			       "that are held");
+	int rc = session_open(cli, &session);
+	if (rc == EXIT_DONE && cli->value[OPT_ALL])
+		return release_all(cli, &session);
+	for (int i = 0; rc == EXIT_DONE && i < cli->argc; i++) {
+		rc = release_one(&session, cli->argv[i]);
+		if (rc == EXIT_DONE)
+			cli_say(cli, "device %s is released", cli->argv[i]);
+	}
 	return rc;
 }
 

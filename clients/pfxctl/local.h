@@ -14,4 +14,18 @@ enum { LOCAL_ANSWER_SECONDS = 60, LOCAL_VERIFY_SECONDS = 3600 };
 int local_ask(const struct server *server, enum verb verb, unsigned seconds, struct buf *answer,
 	      struct view *ret_fields);
 
+/* A question whose answer takes long: how far it is goes to a terminal meanwhile, and files over the connection. */
+struct local_talk {
+	struct buf *question; /* a frame with its fields */
+	enum verb verb;
+	int file;             /* open for reading, sent when the keeper wants it; -1: none */
+	uint64_t file_bytes;
+	int (*on_size)(void *arg, uint64_t bytes);    /* of a file that comes; NULL: none is due */
+	int (*on_part)(void *arg, struct view bytes); /* of it */
+	void *arg;
+	bool until_end;       /* wait until this keeper has ended, too */
+};
+/* Results as local_ask(). EXIT_LOCAL where file can not be read, or on_size() or on_part() says so. */
+int local_talk(const struct server *server, const struct local_talk *talk, struct buf *answer, struct view *ret_fields);
+
 #endif

@@ -34,7 +34,7 @@ static const struct cli_option options[OPT_COUNT] = {
 			   "PKCS#12 the device gets; docs/platforms.md has the list" },
 	[OPT_EXPIRES_IN] = { "expires-in", "SECONDS", "how long the token is valid" },
 	[OPT_TOKEN_OUT] = { "token-out", "FILE", "write the token there (0600) and do not print it" },
-	[OPT_FORCE] = { "force", NULL, "overwrite the file of --token-out" },
+	[OPT_FORCE] = { "force", NULL, "overwrite the file that is there" },
 	[OPT_ROLE] = { "role", "ROLE", "importer: imports, and sees what it imported\n"
 		       "enroller: makes enrolments, revokes devices\n"
 		       "auditor:  reads\noperator: health and backup\nadmin:    all" },
@@ -57,6 +57,12 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_LOCAL] = { "local", NULL, "ask the keeper on this machine, as root and without a\ntoken" },
 	[OPT_SHARES] = { "shares", "K/N", "split the recovery passphrase into N shares, any K of\nwhich restore it, as in 3/5" },
 	[OPT_OUT] = { "out", "FILE", "write there" },
+	[OPT_KEEP] = { "keep", "N", "FILE is a folder: name the backup by its time, and remove\nthe oldest until there "
+		       "are N" },
+	[OPT_REPLACE] = { "replace", NULL, "also where the service is in use: what it has is lost" },
+	[OPT_TRUST_DEVICES] = { "trust-devices", NULL, "do not hold the devices: none was revoked since" },
+	[OPT_DATABASE] = { "database", "FILE", "verify this backup, and not what the service has" },
+	[OPT_ALL] = { "all", NULL, "every device that is held" },
 	[OPT_QUIET] = { "quiet", NULL, "print only what is not well" },
 };
 
@@ -102,6 +108,9 @@ static const struct cli_command commands[] = {
 	  "  Prints a token of 43 characters on standard output, this once. The device spends it with\n"
 	  "  pfx-device enroll, or POST /v1/enroll. --name is needed. Default for --expires-in: one day; at\n"
 	  "  most 604800, a week. The user is made if new.\n", enroll_run },
+	{ "devices release", "[DEVICE-ID...]", 0, MANY, CLI_BIT(OPT_ALL), "let devices in again that are held",
+	  "  After a restore every device is held: its calls get 403, because the backup does not know which were\n"
+	  "  revoked after it was made. Revoke those that are lost, and release the others.\n", devices_release_run },
 	{ "devices", "[UPN]", 0, 1, 0, "list devices, of all users or of one", "  Lists devices with their state.\n",
 	  devices_run },
 	{ "revoke", "DEVICE-ID", 1, 1, 0, "revoke a device",
@@ -212,6 +221,34 @@ static const struct cli_command commands[] = {
 	  "    MEND  it is broken, or ends within 30 days (\"at once\": 7); in proportion for what lives less than\n"
 	  "          a year\n"
 	  "  Exit status 0: nothing to mend. 1: something is.\n", doctor_run },
+	{ "backup", "[FILE]", 0, 1,
+	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_KEEP) | CLI_BIT(OPT_FORCE) |
+		  CLI_BIT(OPT_JSON),
+	  "back the database up, on the server as root",
+	  "  The keeper copies its database while it serves, looks at the copy (that it is whole, that its audit\n"
+	  "  verifies and that it opens under the keyring), and hands it over; pfxctl writes it (0600) and checks\n"
+	  "  that what lies on the disk is what was sent. It is sealed like the original: without the keyring, of which\n"
+	  "  keyring export makes a copy, it opens nothing. The disk of the database needs room for one more copy.\n\n"
+	  "  With --keep FILE is a folder, which holds the N newest. Without FILE it is the folder, and the number,\n"
+	  "  of [backup] in pfxd.conf; that is what pfxd-backup.timer does. docs/backup.md has the rest.\n",
+	  backup_run },
+	{ "restore", "FILE", 1, 1,
+	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_REPLACE) | CLI_BIT(OPT_TRUST_DEVICES) |
+		  CLI_BIT(OPT_JSON),
+	  "put a backup into the place of the database, on the server as root",
+	  "  Hands FILE to the keeper that runs, which must have the keyring of the backup: keyring import brings it\n"
+	  "  to a new machine. The keeper looks at all of it, and refuses what is damaged, was changed, is of another\n"
+	  "  keyring or of a newer version. Then the backup takes the place of the database, and the service starts\n"
+	  "  again. Cut short at any moment there is either the old one or the new one.\n\n"
+	  "  What was revoked after the backup was made is lost with it. So every device is held (403) until\n"
+	  "  devices release lets it in, unless --trust-devices is given, and enrolment tokens that were not spent\n"
+	  "  are ended. What was deleted after it is there again.\n", restore_run },
+	{ "verify", "", 0, 0,
+	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_DATABASE) | CLI_BIT(OPT_JSON),
+	  "prove that every identity can still be read, on the server as root",
+	  "  The keeper unseals every identity, and an opener shows that its key fits its certificate: slowly, so\n"
+	  "  that nobody who pulls notices. The result goes into the log and to /metrics. A timer does it weekly.\n"
+	  "  Exit status 0: all can be read. 1: each that can not is printed, a line each.\n", verify_run },
 	{ "dev-init", "DIR", 1, 1, CLI_ALONE, "make what pfxd --dev DIR needs (the launcher runs this)",
 	  "  Makes, without any server:\n"
 	  "    DIR/ca.pem           the CA of the TLS certificate; its key is not kept\n"
@@ -229,7 +266,8 @@ static const struct cli_program program = {
 		"DESCRIPTION\n"
 		"  pfxctl imports people's S/MIME certificates into pfxd, lets devices enrol, and shows what is "
 	"there.\n"
-		"  On the server itself, as root, it makes the keyring, brings it back, and finds what is wrong.\n"
+		"  On the server itself, as root, it makes the keyring, brings it back, makes backups, and finds what\n"
+		"  is wrong.\n"
 		"  It speaks to the admin interface over TLS with a token. Secrets come from files, descriptors or "
 	"the\n"
 		"  terminal, never from an argument or the environment. Results go to standard output, everything "

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLI_OPTIONS_MAX = 40 };
+enum { CLI_OPTIONS_MAX = 60 };
 
 struct cli_option {
 	const char *name;     /* without the dashes */

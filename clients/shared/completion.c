@@ -65,7 +65,8 @@ static void print_next_words(const struct cli_program *program, const char *head
 		last = word;
 		last_len = len;
 	}
-	printf("' ;;&\n"); /* what is a group may be a command as well, and has options then */
+	/* A first word may be a command by itself, too: its own line is further down. */
+	printf("' ;;&\n");
 }
 
 static void print_groups(const struct cli_program *program)

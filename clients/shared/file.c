@@ -178,7 +178,7 @@ static int open_unnamed(const char *path)
 {
 	char folder[PATH_BYTES];
 	path_folder(folder, path);
-	return file_exists(OPEN_FILES) ? open(folder[0] ? folder : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
+	return file_exists(OPEN_FILES) ? open(folder[0] ? folder : ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
 }
 
 static int give_name(int fd, const char *path)
@@ -222,6 +222,13 @@ static void file_let_go(struct file_new *file)
 {
 	close(file->fd);
 	file->fd = -1;
+}
+
+int file_append(struct file_new *file, struct view bytes)
+{
+	if (write_all(file->fd, bytes) < 0)
+		return trouble(EXIT_LOCAL, "can not write %s: %s", file->path, strerror(errno));
+	return EXIT_DONE;
 }
 
 int file_fill(struct file_new *file, struct view bytes)

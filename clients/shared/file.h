@@ -34,7 +34,9 @@ int file_begin(const char *path, mode_t mode, struct file_new *ret);
 /* The same for a file that replaces none. Where the file system can do that it has no name until it is placed: who is
  * killed meanwhile leaves nothing behind. */
 int file_begin_unnamed(const char *path, mode_t mode, struct file_new *ret);
-/* Writes bytes and syncs them. */
+/* Writes bytes; there may be more. */
+int file_append(struct file_new *file, struct view bytes);
+/* Writes bytes, the last ones, and syncs all. */
 int file_fill(struct file_new *file, struct view bytes);
 /* Puts what was filled in its place. Where replace is false, a file that is there stays, and this one is still to be
  * abandoned. The descriptor is -1 once it is in its place, also where the folder could not be synced then. */

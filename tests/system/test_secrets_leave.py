@@ -309,6 +309,12 @@ def what_was_imported_and_pulled_is_gone(folder):
         passed.send(import_body(*passed.pfx(CAROL)), f"/v1/users/{CAROL}/certificates", context=context).expect(201)
     assert len(passed.service.rooms()["opener-pfx"]) > 1, "the opener that served has ended already"
     assert_gone(passed, "imported and pulled")
+    # Every key once more, through the keeper and an opener of its own.
+    for arguments in (["verify"], ["backup", folder / "b"], ["verify", "--database", folder / "b"],
+                      ["restore", folder / "b", "--replace"]):
+        run(BUILD / "pfxctl", "--dev", passed.service.dir, *arguments)
+    passed.service.wait_ready()
+    assert_gone(passed, "verified, backed up and restored")
 
 
 @test
