@@ -143,6 +143,7 @@ int doctor_run(const struct cli *cli)
 	static void (*const checks[])(struct doctor *d) = {
 		doctor_check_clock, doctor_check_keyring, doctor_check_tls,
 		doctor_check_units, doctor_check_sockets, doctor_check_keeper,
+		doctor_check_backups,
 	};
 	JSON findings = json_array();
 	struct doctor d = { .cli = cli, .findings = findings };

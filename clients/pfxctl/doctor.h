@@ -45,5 +45,6 @@ void doctor_check_sockets(struct doctor *d);
 void doctor_check_units(struct doctor *d);
 void doctor_check_tls(struct doctor *d);
 void doctor_check_keeper(struct doctor *d);
+void doctor_check_backups(struct doctor *d);
 
 #endif

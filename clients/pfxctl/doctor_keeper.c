@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CLOCK_SLACK_SECONDS = 300 };
+enum { PROOF_DAYS = 14, CLOCK_SLACK_SECONDS = 300 };
 
 /* ---- parts of its health ---- */
 
@@ -111,6 +111,33 @@ static void tell_devices(struct doctor *d, const struct msg_inspection *m)
 		    (unsigned long long)m->ending_90, (unsigned long long)m->ended);
 }
 
+static void tell_proof(struct doctor *d, const struct msg_inspection *m)
+{
+	char at[TIME_TEXT + 1];
+	unsigned long long readable = m->readable, verified = m->verified;
+	if (m->verified_at == 0) {
+		doctor_tell(d, FINDING_OK, "identities", "", "not verified yet: pfxctl verify does");
+		return;
+	}
+	time_format(m->verified_at, at);
+	if (readable != verified)
+		doctor_tell(d, FINDING_MEND, "identities", "pfxctl verify tells which can not be read: import them "
+			    "again, or restore a backup", "%llu of %llu were readable, %s", readable, verified, at);
+	else if (now_seconds() - m->verified_at > PROOF_DAYS * 86400)
+		doctor_tell(d, FINDING_SOON, "identities", "systemctl start pfxd-verify; systemctl list-timers says why "
+			    "its timer does not", "%llu of %llu were readable, but that was %s", readable, verified, at);
+	else
+		doctor_tell(d, FINDING_OK, "identities", "", "%llu of %llu were readable, %s", readable, verified, at);
+}
+
+static void tell_held(struct doctor *d, const struct msg_inspection *m)
+{
+	if (m->held)
+		doctor_tell(d, FINDING_SOON, "held devices", "revoke those that were lost since the backup was made, "
+			    "then pfxctl devices release --all", "%llu devices are held since a restore and get nothing",
+			    (unsigned long long)m->held);
+}
+
 void doctor_check_keeper(struct doctor *d)
 {
 	static const char new_ca[] = "pfxctl ca rotate gives it a successor, which devices learn of when they pull: those that do "
@@ -135,4 +162,6 @@ void doctor_check_keeper(struct doctor *d)
 	doctor_tell_end(d, "enrolment CA", 0, m.ca_not_after, new_ca);
 	doctor_tell_end(d, "bundle signer", 0, m.signer_not_after, new_ca);
 	tell_devices(d, &m);
+	tell_held(d, &m);
+	tell_proof(d, &m);
 }

@@ -61,8 +61,8 @@ class Patient:
 # ---- the form ----
 
 CHECKS = ["configuration", "clock", "keyring", "TLS certificate", "TLS key", "units", "sockets", "keeper",
-          "keyring's database", "database", "audit chain", "time on record", "disk", "PFX openers", "CSR openers", "database file",
-          "enrolment CA", "bundle signer", "device certificates"]
+          "keyring's database", "database", "audit chain", "time on record", "disk", "PFX openers", "CSR openers",
+          "database file", "enrolment CA", "bundle signer", "device certificates", "identities", "backups"]
 
 
 @test
@@ -342,7 +342,7 @@ def a_unit_that_is_not_active_is_named(folder):
     patient.well(**binds("none", "none"))
     assert any(f["check"] == "units" and "are active" in f["detail"] for f in patient.all)
     for unit in sorted(p.name for p in (ROOT / "systemd").glob("*.s*") if "@" not in p.name and
-                       not re.search("audit|doctor|[.]d$|sysusers", p.name)):
+                       not re.search("audit|doctor|backup|verify|[.]d$|sysusers", p.name)):
         patient.only("units", f"{unit} is inactive", "systemctl start pfxd.target", **binds(unit, "inactive"))
         patient.only("units", f"{unit} is failed", f"journalctl -u {unit}", **binds(unit, "failed"))
     patient.well(**binds("pfxd-admin.service", "activating"))
@@ -353,6 +353,53 @@ def a_unit_that_is_not_active_is_named(folder):
     fake.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n")
     patient.well(before=SYSTEMD_RUNS, binds={"/usr/bin/systemctl": fake})
     assert any(f["check"] == "units" and "Failed to connect" in f["detail"] for f in patient.all)
+
+
+@test
+def the_age_of_the_newest_backup_is_told_where_the_timer_is_enabled(folder):
+    patient = Patient(folder)
+    kept, fake = folder / "kept", folder / "systemctl"
+    patient.machine.configure(f"[backup]\nbackup_folder = {kept}\n")
+    fake.write_text('#!/bin/sh\n[ "$1 $2" = "is-enabled pfxd-backup.timer" ]\n')
+    fake.chmod(0o755)
+    enabled = {"binds": {"/usr/bin/systemctl": fake}}
+    patient.only("backups", "can not read the folder", "make the folder", **enabled)
+    kept.mkdir()
+    patient.only("backups", f"there is none in {kept}", "systemctl start pfxd-backup", **enabled)
+    patient.machine.ctl("backup", "--keep", "2", kept)
+    patient.well(**enabled)
+    assert any(f["check"] == "backups" and f["detail"].startswith("1; the newest is of") for f in patient.all), patient.all
+    [newest] = kept.iterdir()
+    for hours, finding in ((47, False), (49, True)):
+        os.utime(newest, (time.time() - hours * 3600,) * 2)
+        if finding:
+            patient.only("backups", "2 days ago", "journalctl -u pfxd-backup", **enabled)
+        else:
+            patient.well(**enabled)
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    patient.well(**enabled)
+    assert any(f["check"] == "backups" and "is not enabled" in f["detail"] for f in patient.all), patient.all
+
+
+@test
+def what_the_last_verification_found_is_told_and_that_it_was_long_ago(folder):
+    patient = Patient(folder)
+    patient.machine.ctl("verify")
+    patient.well()
+    assert any(f["check"] == "identities" and "0 of 0 were readable" in f["detail"] for f in patient.all), patient.all
+    patient.keeper.stop_keeper()
+    for result, finding in ((f"{int(time.time()) - 13 * 86400} 7 7", None),
+                            (f"{int(time.time()) - 15 * 86400} 7 7", ("but that was", "pfxd-verify", "soon")),
+                            (f"{int(time.time())} 7 6", ("6 of 7 were readable", "pfxctl verify", "mend"))):
+        with contextlib.closing(sqlite3.connect(patient.dir / "pfxd.db", isolation_level=None)) as database:
+            database.execute("UPDATE meta SET value = ? WHERE name = 'verified'", (result.encode(),))
+        patient.keeper.start()
+        wait_until(lambda: patient.findings()[0] in (0, 1) and not patient.unknown(), what="the first checks")
+        if finding:
+            patient.only("identities", *finding[:2], state=finding[2])
+        else:
+            patient.well()
+        patient.keeper.stop_keeper()
 
 
 @test

@@ -516,7 +516,7 @@ def a_downgrade_is_refused_with_a_sentence():
 @step
 def the_doctor_finds_nothing_and_then_what_is_wrong():
     say(run("pfxctl", "doctor").stdout.decode().strip())
-    for unit in ("pfxd-doctor.service", "pfxd-audit.service"):
+    for unit in ("pfxd-doctor.service", "pfxd-audit.service", "pfxd-verify.service", "pfxd-backup.service"):
         run("systemctl", "start", unit)
         say(f"{unit}: {show(unit, 'Result')}")
     run("systemctl", "stop", "pfxd-opener-pfx.socket")
