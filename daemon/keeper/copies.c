@@ -208,7 +208,13 @@ int copy_take_over(struct copy *copy)
 	int rc = join(committed, db_path(copy->k->db), committed_ending);
 	if (rc == 0 && rename(copy->path, committed) < 0)
 		rc = fail(FAULT_UNAVAILABLE, "can not rename %s: %s", copy->path, strerror(errno));
-	return rc < 0 ? rc : sync_folder_of(committed);
+	if (rc < 0)
+		return rc;
+	rc = sync_folder_of(committed);
+	/* The service goes on with the old one, and a later start must not find this one. */
+	if (rc < 0)
+		rename(committed, copy->path);
+	return rc;
 }
 
 /* The log of the old one goes first, for SQLite would bring it into the new one. Without it the old one is of no use,

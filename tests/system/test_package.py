@@ -243,6 +243,9 @@ def to_install_it_enables_the_target_starts_nothing_and_names_the_one_command(fo
         m.run("systemd-tmpfiles", "--create", "pfxd.conf")
         assert m.owner_and_mode("/etc/pfxd/tls/server.key") == "root:pfxd-tls 640"
         assert m.owner_and_mode("/run/pfxd") == "root:root 755"
+        # Whose disk backups take is the administrator's to say.
+        assert m.owner_and_mode("/var/backups/pfxd") == "root:root 700"
+        assert not m.path("/etc/systemd/system/pfxd.target.wants/pfxd-backup.timer").is_symlink()
 
 
 @test
