@@ -184,8 +184,9 @@ def without_a_keyring_it_says_so_and_nothing_of_what_follows(folder):
         done = machine.ctl("doctor", *quiet, ok=False, before=SYSTEMD_RUNS)  # where no unit is active
         lines = done.stdout.decode().splitlines()
         assert [line[:len(want)] for line, want in zip(lines, before)] == before, lines
-        assert re.fullmatch(r"MEND keyring +there is no keyring, so nothing starts: .*keyring.cred is not there", lines[-2]) \
-            and lines[-1].strip().startswith("next: pfxctl keyring init"), lines
+        assert re.fullmatch(r"MEND keyring +there is no keyring, so nothing starts: .*/keyring.cred is not there",
+                            lines[-2]), lines
+        assert lines[-1].strip().startswith("next: pfxctl keyring init"), lines
         assert len(lines) == len(before) + 2 and done.stderr == b"pfxctl: 1 thing to mend\n", done
         assert done.returncode == 1
 

@@ -226,7 +226,8 @@ def what_is_no_name_of_a_server_is_refused(folder):
 @test
 def a_name_that_is_given_twice_is_once_in_the_certificate(folder):
     machine = Machine(folder)
-    done = machine.ctl("keyring", "init", "--no-export", "--name", "localhost,pfx.example.org,PFX.example.org,local,::1")
+    done = machine.ctl("keyring", "init", "--no-export", "--name",
+                       "localhost,pfx.example.org,PFX.example.org,local,::1")
     text = run("openssl", "x509", "-in", machine.dir / "tls/server.pem", "-noout", "-ext",
                "subjectAltName").stdout.decode()
     assert text.splitlines()[1].split() == ["DNS:localhost,", "DNS:pfx.example.org,", "DNS:local,", "IP",
