@@ -149,7 +149,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	make_folder();
 	atexit(remove_folder);
 	MUST(ca_make(&world.ca_key, &world.ca) == 0);
-	MUST(ca_make_bundle_signer(world.ca_key, world.ca, &world.signer_key, NULL, &world.signer) == 0);
+	MUST(ca_make_bundle_signer(world.ca_key, world.ca, &world.signer_key, &world.signer) == 0);
 	c->key = EVP_EC_gen("P-256");
 	c->anchors = sk_X509_new_null();
 	MUST(c->key && c->anchors && sk_X509_push(c->anchors, world.ca) > 0);
