@@ -127,7 +127,7 @@ static int check_keyring(struct copy *copy, const char *what)
 	if (rc == 0 && !keyring_wrapping_key(copy->k->keyring, view_text(id)))
 		return fail(FAULT_CONFLICT, "%s is of another keyring: the one with the wrapping key %s, and this "
 			    "service has %s. Bring that keyring here first: pfxctl keyring import EXPORT", what, id,
-			    keyring_wrapping_id(copy->k->keyring));
+			    keyring_wrapping_id(copy->k->keyring, 0));
 	return rc < 0 ? about(what, rc) : about(what, health_check_keyring(&copy->opened));
 }
 
