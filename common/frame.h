@@ -14,9 +14,9 @@ void frame_begin(struct buf *b, uint8_t verb);
  * Errors: CLOSED, TIMED_OUT, INTERNAL when the buffer is marked as failed. */
 int frame_send(int fd, struct buf *b, int64_t deadline_ms);
 
-/* Reads one frame of at most max bytes of fields into b, which is emptied first; *ret_verb and *ret_fields (bytes
- * of b) are set on success. Errors: CLOSED (also between frames, when the peer is done), TIMED_OUT, BAD_FRAME when
- * the frame announces more than max; UNAVAILABLE without memory: what is sent then is not read, and the connection is of
+/* Reads one frame of at most max bytes of fields into b, which is emptied first; *ret_verb and *ret_fields (bytes of
+ * b) are set on success. Errors: CLOSED (also between frames, when the peer is done), TIMED_OUT, BAD_FRAME when the
+ * frame announces more than max; UNAVAILABLE without memory: what is sent then is not read, and the connection is of
  * no more use. */
 int frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_t *ret_verb, struct view *ret_fields);
 

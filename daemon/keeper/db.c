@@ -1,5 +1,5 @@
-/* The driver for SQLite: connections, reading, statements. Keeper only. Knows transactions and statements and nothing of
- * what they mean. */
+/* The driver for SQLite: connections, reading, statements. Keeper only. Knows transactions and statements and nothing
+ * of what they mean. */
 #define SQL_TEXTS
 #define SQL_MIGRATIONS
 #include "db_parts.h"
@@ -28,8 +28,8 @@ struct statement {
 
 /* ---- errors ---- */
 
-/* SQLite takes a page that the disk does not give (EIO) for a damaged one, and says so again on the way back. Whoever asks
- * it something clears errno before, so that the two can be told apart. */
+/* SQLite takes a page that the disk does not give (EIO) for a damaged one, and says so again on the way back. Whoever
+ * asks it something clears errno before, so that the two can be told apart. */
 static bool is_read_error(const struct connection *c, int code)
 {
 	return (code & 0xff) == SQLITE_CORRUPT && (errno == EIO || (c && c->writes && c->db->doubted));

@@ -23,7 +23,8 @@ void db_close(struct db *db);
 const char *db_path(const struct db *db);
 
 /* A connection for reading, in a transaction of its own: all that is read through it is of one moment. UNAVAILABLE
- * when too many are out; also from a statement, when the database is opened anew after an I/O error. Whoever has one neither writes nor asks for another until it is given back. */
+ * when too many are out; also from a statement, when the database is opened anew after an I/O error. Whoever has one
+ * neither writes nor asks for another until it is given back. */
 int db_read(struct db *db, struct connection **ret);
 void db_read_done(struct connection *c);
 

@@ -357,7 +357,8 @@ static int finish(struct pool *p, const struct opener *o, struct buf *answer, in
 		rc = fail(FAULT_BAD_FRAME, "an opener answered with the verb %s", verb_name(verb));
 	if (rc < 0) {
 		close(o->fd);
-		return rc == -FAULT_UNAVAILABLE ? rc : died(p, rc); /* without memory for its answer nobody is to blame */
+		/* Without memory for its answer nobody is to blame. */
+		return rc == -FAULT_UNAVAILABLE ? rc : died(p, rc);
 	}
 	keep(p, o, 0);
 	return verb == VERB_ERROR ? said_error(&error) : 0;

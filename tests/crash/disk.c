@@ -14,7 +14,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SECTOR_BYTES = 512, FILES_MAX = 64, STEPS_MAX = 16384, FDS_MAX = 4096, NAME_BYTES = 64, IMAGE_MAX_BYTES = 1 << 24 };
+enum {
+	SECTOR_BYTES = 512,
+	FILES_MAX = 64,
+	STEPS_MAX = 16384,
+	FDS_MAX = 4096,
+	NAME_BYTES = 64,
+	IMAGE_MAX_BYTES = 1 << 24,
+};
 
 enum kind { WRITE, TRUNCATE, SYNC, SYNC_FAILED, NAME, UNNAME, SYNC_NAMES };
 
@@ -408,7 +415,8 @@ void disk_cut(size_t cut, enum disk_left left, uint64_t seed, const char *folder
 	size_t torn = left == DISK_SOME ? choose_torn(cut, sure, &state) : cut;
 	for (size_t i = 0; i < cut; i++) {
 		const struct step *s = &disk.steps[i];
-		bool is_left = sure[i] || left == DISK_ALL || (left == DISK_SOME && (i == torn || random_next(&state) % 2));
+		bool is_left = sure[i] || left == DISK_ALL ||
+			       (left == DISK_SOME && (i == torn || random_next(&state) % 2));
 		if (s->file > 0 && is_left)
 			apply(s, &images[s->file], i == torn, &state);
 	}

@@ -1,10 +1,11 @@
-/* A disk that loses power, under SQLite: the system calls of this process on the files of one folder go through it, are
- * noted, and can be made to fail. At the calls and not in SQLite's VFS, because a VFS does not see what becomes of
- * directory entries.
+/* A disk that loses power, under SQLite: the system calls of this process on the files of one folder go through it,
+ * are noted, and can be made to fail. At the calls and not in SQLite's VFS, because a VFS does not see what becomes
+ * of directory entries.
  *
- * What a power cut leaves of a file is what was synced, and any of the writes that were not: all, none, some, one torn
- * between two sectors. A name is there for sure only when its directory was synced. Writes that were there when a sync
- * failed may be missing for ever, for the kernel then takes them for written. The -shm file is memory, and never left. */
+ * * What a power cut leaves of a file is what was synced, and any of the writes that were not: all, none, some, one
+ * torn between two sectors. A name is there for sure only when its directory was synced. Writes that were there when
+ * a sync failed may be missing for ever, for the kernel then takes them for written. The -shm file is memory, and
+ * never left. */
 #ifndef PFXD_TESTS_DISK_H
 #define PFXD_TESTS_DISK_H
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Kills a random process of the service at a random moment of a mixed load, again and again, and looks afterwards whether
-all that was answered is there, opens on a device, and nothing else is.
+"""Kills a random process of the service at a random moment of a mixed load, again and again, and looks afterwards
+whether all that was answered is there, opens on a device, and nothing else is.
 
 usage: tests/crash/kill.py [ROUNDS [SEED]]      25 rounds, a new seed; `make crash N=500` runs 500
 
-A seed gives the same load in the same order, the same victims and the same moments. What a kill then hits depends on the
-machine as well. Four people are loaded at once, each in an order of its own, so that what each must have is known."""
+A seed gives the same load in the same order, the same victims and the same moments. What a kill then hits depends on
+the machine as well. Four people are loaded at once, each in an order of its own, so that what each must have is known."""
 
 import pathlib
 import random
@@ -29,7 +29,8 @@ class Person:
     def __init__(self, service, folder, number):
         self.service, self.folder, self.upn = service, folder / f"person-{number}", f"person{number}@example.org"
         self.folder.mkdir()
-        self.identities = [Identity(self.folder, self.upn, key="P-256", usage="keyAgreement") for _ in range(IDENTITIES)]
+        self.identities = [Identity(self.folder, self.upn, key="P-256", usage="keyAgreement")
+                           for _ in range(IDENTITIES)]
         self.files = {i.thumbprint: i.pfx() for i in self.identities}
         self.keys = {i.thumbprint: i.key_pem for i in self.identities}
         self.has, self.unknown = set(), {}  # thumbprints; {what: what to ask again}
@@ -48,7 +49,7 @@ class Person:
             self.lost += 1
             return None
         if answer.status == 422 and b"did not survive" in answer.body:
-            self.lost += 1  # its opener was the victim, at work on it: that is the request's doing, as far as one can tell
+            self.lost += 1  # its opener was the victim, at work on it: the request's doing, as far as one can tell
             return None
         assert answer.status in expected, (answer.status, expected, answer.body[:300])
         self.answered += 1
@@ -85,7 +86,8 @@ class Person:
 
     def delete(self, thumbprint):
         again = ("identity", thumbprint) in self.unknown
-        answer = self.ask(lambda: self.service.admin("DELETE", f"/v1/users/{self.upn}/certificates/{thumbprint}"), 204, 404)
+        path = f"/v1/users/{self.upn}/certificates/{thumbprint}"
+        answer = self.ask(lambda: self.service.admin("DELETE", path), 204, 404)
         if not answer:
             self.unknown["identity", thumbprint] = lambda: self.delete(thumbprint)
             return
@@ -102,7 +104,8 @@ class Person:
         while len(self.devices) >= DEVICES_MOST:
             if not self.revoke(self.devices[0]):
                 return
-        token = self.ask(lambda: self.service.admin("POST", f"/v1/users/{self.upn}/enrollments", {"name": "phone"}), 201)
+        path = f"/v1/users/{self.upn}/enrollments"
+        token = self.ask(lambda: self.service.admin("POST", path, {"name": "phone"}), 201)
         if token:
             self.show(token.json["token"], self.other_device())
 
@@ -235,7 +238,8 @@ def begin():
             answered, lost = play(pathlib.Path(folder), rounds, seed, say=lambda text: print(text, flush=True))
         finally:
             Service.end_all()
-    print(f"{rounds} rounds: {answered} requests were answered, {lost} answers were lost; all that was answered is there")
+    print(f"{rounds} rounds: {answered} requests were answered, {lost} answers were lost; "
+          "all that was answered is there")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-/* Preloaded into the rooms by tests/system/test_shortage.py: a disk that fails, is read-only, slow or hangs, and memory that
- * runs out in one process. What is short stands in a file beside this library, SHORTAGE.so.state, which the test maps too.
- * Only calls on the database's files are touched. */
+/* Preloaded into the rooms by tests/system/test_shortage.py: a disk that fails, is read-only, slow or hangs, and
+ * memory that runs out in one process. What is short stands in a file beside this library, SHORTAGE.so.state, which
+ * the test maps too. Only calls on the database's files are touched. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

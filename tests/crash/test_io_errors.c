@@ -1,6 +1,6 @@
-/* Input and output that fails: at each system call on the database's files in turn, once, and until the disk is mended.
- * What must write gets 503 and leaves nothing; the service goes on without a restart; and nothing that was acknowledged is
- * lost by what the kernel did with the pages that it could not write. */
+/* Input and output that fails: at each system call on the database's files in turn, once, and until the disk is
+ * mended. What must write gets 503 and leaves nothing; the service goes on without a restart; and nothing that was
+ * acknowledged is lost by what the kernel did with the pages that it could not write. */
 #include "disk.h"
 #include "world.h"
 
@@ -296,7 +296,8 @@ static void share_a_commit(struct member *members, bool broken)
 	pthread_barrier_destroy(&b.first_runs);
 }
 
-static const struct act rows = { NULL, "SELECT count(*) FROM chain_certificates WHERE der = CAST('der' AS BLOB)", 0, 0, 0 };
+static const struct act rows = { NULL,
+	"SELECT count(*) FROM chain_certificates WHERE der = CAST('der' AS BLOB)", 0, 0, 0 };
 
 TEST(nobody_is_answered_before_the_commit_that_he_shares_is_on_the_disk)
 {
@@ -309,7 +310,8 @@ TEST(nobody_is_answered_before_the_commit_that_he_shares_is_on_the_disk)
 		disk_cut(members[i].steps, DISK_NONE, 0, image);
 		strcpy(w.folder, image);
 		snprintf(w.path, sizeof w.path, "%s/pfxd.db", image);
-		snprintf(sql, sizeof sql, "SELECT count(*) FROM chain_certificates WHERE sha256 = x'%02x00000000000000'", i);
+		snprintf(sql, sizeof sql,
+			 "SELECT count(*) FROM chain_certificates WHERE sha256 = x'%02x00000000000000'", i);
 		assert_int_equal(look_up(&w, sql), members[i].says == 0);
 	}
 	world_close(&w);

@@ -1,5 +1,5 @@
-/* The allocations of the keeper at one import, one pull and one enrolment fail in turn. That request alone gets 503 or 500,
- * nothing of it is stored half, and the next one is answered. */
+/* The allocations of the keeper at one import, one pull and one enrolment fail in turn. That request alone gets 503
+ * or 500, nothing of it is stored half, and the next one is answered. */
 #include "memory.h"
 #include "world.h"
 
@@ -100,7 +100,8 @@ static void look_where(int number)
 {
 	void *frames[3]; /* this function, the kernel's return from it, and where it happened */
 	Dl_info where;
-	bool in_openssl = backtrace(frames, 3) == 3 && dladdr(frames[2], &where) && strstr(where.dli_fname, "libcrypto");
+	bool in_openssl = backtrace(frames, 3) == 3 && dladdr(frames[2], &where) &&
+			  strstr(where.dli_fname, "libcrypto");
 	_exit(in_openssl ? DIED_IN_OPENSSL : 128 + number);
 }
 

@@ -1,8 +1,9 @@
-/* Power cuts: before every write, sync and change of a name of one act, and after it, with all, none, and some of what was
- * not synced. Each time the keeper must start, find all that it had acknowledged, and find the act whole or not at all.
+/* Power cuts: before every write, sync and change of a name of one act, and after it, with all, none, and some of
+ * what was not synced. Each time the keeper must start, find all that it had acknowledged, and find the act whole or
+ * not at all.
  *
- * A new act that writes (a rotation of the keyring, for one) gets a line in `acts`. PFXD_CRASH_SEED and PFXD_CRASH_SOME,
- * the number of random subsets for each cut, are for longer runs by hand. */
+ * * A new act that writes (a rotation of the keyring, for one) gets a line in `acts`. PFXD_CRASH_SEED and
+ * PFXD_CRASH_SOME, the number of random subsets for each cut, are for longer runs by hand. */
 #include "disk.h"
 #include "world.h"
 
@@ -151,7 +152,8 @@ static void look_at(const struct act *act, size_t cut, enum disk_left left, bool
 	snprintf(w.path, sizeof w.path, "%s/pfxd.db", image);
 	int rc = world_open(&w);
 	if (rc < 0)
-		print_error("%s, cut at %zu, %s of what was not synced: %s\n", act->name, cut, lefts[left], fault_detail());
+		print_error("%s, cut at %zu, %s of what was not synced: %s\n", act->name, cut, lefts[left],
+			    fault_detail());
 	assert_done(rc);
 	assert_sound(&w);
 	bool there = act->is_there();
@@ -201,8 +203,8 @@ static void cut(const char *name)
 	size_t acknowledged = disk_steps();
 	go_on();
 	cut_everywhere(act, first, acknowledged, disk_steps(), &t);
-	print_message("%s: steps %zu to %zu, acknowledged at %zu; %u images, in %u of them it is not there\n", name, first,
-		      disk_steps(), acknowledged, t.images, t.without);
+	print_message("%s: steps %zu to %zu, acknowledged at %zu; %u images, in %u of them it is not there\n", name,
+		      first, disk_steps(), acknowledged, t.images, t.without);
 	disk_forget();
 	assert_true(acknowledged > first && t.with > 0);
 	assert_true(t.without > 0 || act->is_there == is_migrated);

@@ -213,8 +213,8 @@ static int fill(struct connection *c, void *arg)
 {
 	struct world *w = arg;
 	const struct actor service = { .id = view_text("service") };
-	const struct row_token first = { .id = view_text("11111111-1111-4111-8111-111111111111"), .name = view_text("first"),
-					 .token_sha256 = keyring_first_token(w->keeper.keyring),
+	const struct row_token first = { .id = view_text("11111111-1111-4111-8111-111111111111"),
+					 .name = view_text("first"), .token_sha256 = keyring_first_token(w->keeper.keyring),
 					 .role = view_text("admin"), .created_at = now_seconds() };
 	int rc = health_prepare(&w->keeper, c);
 	if (rc == 0)

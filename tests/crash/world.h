@@ -1,5 +1,5 @@
-/* A keeper without its sockets, with real openers, an administrator, one person with one identity and one device: what the
- * tests of this folder break and look at. Calls go straight to the functions that answer verbs. */
+/* A keeper without its sockets, with real openers, an administrator, one person with one identity and one device:
+ * what the tests of this folder break and look at. Calls go straight to the functions that answer verbs. */
 #ifndef PFXD_TESTS_WORLD_H
 #define PFXD_TESTS_WORLD_H
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Everything that a service needs and that can run out, on the whole service: the disk (full, read-only, failing, slow,
-hanging), descriptors, and memory. What can not be recorded gets 503, what needs no record goes on, and when it is back so
-is the service, without a restart."""
+"""Everything that a service needs and that can run out, on the whole service: the disk (full, read-only, failing,
+slow, hanging), descriptors, and memory. What can not be recorded gets 503, what needs no record goes on, and when it is
+back so is the service, without a restart."""
 
 import mmap
 import resource
@@ -57,7 +57,8 @@ class Scene:
 
     def assert_writes_get_503(self):
         s = self.service
-        for call in (lambda: s.import_pfx(ANN, self.files[1], "secret"), lambda: s.import_pfx(BOB, self.files[2], "secret"),
+        for call in (lambda: s.import_pfx(ANN, self.files[1], "secret"),
+                     lambda: s.import_pfx(BOB, self.files[2], "secret"),
                      lambda: s.admin("POST", f"/v1/users/{ANN}/enrollments", {"name": "x"}),
                      lambda: s.admin("DELETE", f"/v1/devices/{self.device.id}"),
                      lambda: s.admin("DELETE", f"/v1/users/{ANN}/certificates/{self.identities[0].thumbprint}"),
@@ -141,7 +142,8 @@ def little_free_disk_is_told_for_imports_before_it_is_none(folder):
         scene = Scene(folder, config=CONFIG.replace("min_free_mib = 0", "min_free_mib = 24"))
         with open(disk / "filler", "wb") as filler:
             filler.write(bytes(26 << 20))
-        wait_until(lambda: failed_parts(scene.service.health("/readyz?for=import")) == {"disk"}, 60, "the disk being told")
+        wait_until(lambda: failed_parts(scene.service.health("/readyz?for=import")) == {"disk"}, 60,
+                   "the disk being told")
         assert scene.service.health("/readyz").status == 200
         (disk / "filler").unlink()
         scene.assert_back()
@@ -253,11 +255,12 @@ TRIED = 12
 
 
 def starve(scene, shortage, room, connect, call, settle):
-    """Lets the n-th allocation of a room fail at a request, for n over all of them. call(connection) makes the request on a
-    connection that stands already: the handshake is GnuTLS's, which ends its process where there is no memory. settle()
-    looks that nothing is half done, and makes the next request. No room may die of it."""
+    """Lets the n-th allocation of a room fail at a request, for n over all of them. call(connection) makes the request
+    on a connection that stands already: the handshake is GnuTLS's, which ends its process where there is no memory.
+    settle() looks that nothing is half done, and makes the next request. No room may die of it."""
     def pid():
-        return wait_until(lambda: scene.service.rooms().get(room.replace("openers", "opener-pfx"), [None])[-1], 60, room)
+        name = "opener-pfx" if room == "openers" else room
+        return wait_until(lambda: scene.service.rooms().get(name, [None])[-1], 60, room)
 
     def one(n):
         connection = connect()
@@ -332,7 +335,8 @@ def allocations_of_each_room_fail_at_pulls_and_the_next_pull_gets_everything(fol
     def settle(answer):
         assert answer is None or answer.status != 304
         again = until_answered(scene.other.pull)
-        assert [c["thumbprint"] for c in scene.other.open(again.body)["certificates"]] == [scene.identities[0].thumbprint]
+        opened = scene.other.open(again.body)
+        assert [c["thumbprint"] for c in opened["certificates"]] == [scene.identities[0].thumbprint]
 
     context = scene.service.context(scene.other.certificate, scene.other.key)
     for room in ("front-device", "keeper"):
