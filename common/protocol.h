@@ -71,8 +71,8 @@ enum limits {
 	UNREADABLE_MAX = 1000,         /* identities that a verification names */
 };
 
-/* The socket on which a verb may come. LOCAL is for root on the server itself. SELF is none that others reach: there the
- * keeper asks itself. */
+/* The socket on which a verb may come. LOCAL is for root on the server itself. SELF is none that others reach: there
+ * the keeper asks itself. */
 enum socket_kind {
 	SOCKET_DEVICE = 1, SOCKET_ADMIN = 2, SOCKET_PFX_OPENER = 4, SOCKET_CSR_OPENER = 8, SOCKET_LOCAL = 16,
 	SOCKET_SELF = 32,
@@ -273,7 +273,8 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 
 #define FIELDS_rotation(F) /* of wrapping_key, newest first; SHA-256 of each enrolment CA, likewise; unreadable: \
 			    * identities that do not open, so stay as they are */ \
-	F(list, keys, 4 * KIB) F(bytes, cas, 16 * FINGERPRINT_BYTES) F(u64, identities, UINT64_MAX) F(u64, unreadable, UINT64_MAX)
+	F(list, keys, 4 * KIB) F(bytes, cas, 16 * FINGERPRINT_BYTES) F(u64, identities, UINT64_MAX) \
+	F(u64, unreadable, UINT64_MAX)
 #define FIELDS_wrapping_key(F) /* needed: by so many identities, and the test value */ \
 	F(text, id, 8) F(u64, needed, UINT64_MAX)
 #define FIELDS_authorities(F)  F(list, authorities, 16 * KIB) /* of authority, newest first */

@@ -1,5 +1,6 @@
-/* Follows the service from one enrolment CA to the next. pfx-device. Believes what a bundle says of it, once that bundle
- * was verified under a CA that the device knows already: so whoever holds the front of the service can introduce none. */
+/* Follows the service from one enrolment CA to the next. pfx-device. Believes what a bundle says of it, once that
+ * bundle was verified under a CA that the device knows already: so whoever holds the front of the service can
+ * introduce none. */
 #include "authorities.h"
 #include "issued.h"
 
@@ -10,7 +11,8 @@ enum { PEMS_MAX_BYTES = 256 * 1024 };
 
 static int refuse(const char *what)
 {
-	return trouble_coded(EXIT_REFUSED, "bad_bundle", "the enrolment CAs that the bundle names %s; nothing was written",
+	return trouble_coded(EXIT_REFUSED, "bad_bundle", "the enrolment CAs that the bundle names %s; nothing was "
+							 "written",
 			     what);
 }
 

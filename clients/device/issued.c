@@ -93,8 +93,8 @@ static int check(const struct issued *issued, EVP_PKEY *key, STACK_OF(X509) *anc
 		return rc;
 	if (anchors && !issued_by_one_of(issued->certificate, anchors))
 		return trouble_coded(EXIT_REFUSED, "unknown_ca", "the new certificate is not from an enrolment CA that "
-				     "this device knows; nothing was stored. If the service has a new one, the next bundle "
-				     "tells of it: run pfx-device sync");
+				     "this device knows; nothing was stored. If the service has a new one, the next "
+				     "bundle tells of it: run pfx-device sync");
 	return EXIT_DONE;
 }
 

@@ -1,5 +1,5 @@
-/* ca rotate and ca retire: a successor to the enrolment CA, and the end of those that no device needs. pfxctl, as root on
- * the server. */
+/* ca rotate and ca retire: a successor to the enrolment CA, and the end of those that no device needs. pfxctl, as root
+ * on the server. */
 #include "ca_change.h"
 
 #include "../../daemon/keeper/ca.h"
@@ -11,14 +11,15 @@
 #include "local.h"
 #include "text.h"
 
-static const char needs_export[] = "older copies of the keyring do not have the new CA: restored from one of them, the service "
-				   "would know no device that enrolled since";
+static const char needs_export[] = "older copies of the keyring do not have the new CA: restored from one of them, the "
+				   "service would know no device that enrolled since";
 
 int ca_change_go_on(struct change *c, bool *ret_done)
 {
 	*ret_done = change_is_under_way(c);
 	if (*ret_done)
-		cli_say(c->cli, "a change of the keyring was begun before: it is brought to its end, and no other one is begun");
+		cli_say(c->cli, "a change of the keyring was begun before: it is brought to its end, and no other one "
+				"is begun");
 	int rc = change_settle(c);
 	return rc ? rc : change_finish(c);
 }
@@ -35,8 +36,8 @@ int ca_change_add(struct change *c, EVP_PKEY *key, X509 *ca, const STACK_OF(X509
 	rc = change_place(c, &edit, true);
 	if (rc)
 		return rc;
-	cli_say(c->cli, "the keyring has a new enrolment CA. Devices of the one before learn of it when they pull, and are "
-		"renewed by it; until the last has been, keep both: pfxctl ca retire says when");
+	cli_say(c->cli, "the keyring has a new enrolment CA. Devices of the one before learn of it when they pull, and "
+		"are renewed by it; until the last has been, keep both: pfxctl ca retire says when");
 	safekeeping_tell(c->cli);
 	rc = change_settle(c);
 	return rc ? rc : change_finish(c);
@@ -64,9 +65,9 @@ static void tell_needed(const struct change *c, const struct msg_authority *m)
 {
 	char end[TIME_TEXT + 1];
 	time_format(m->last_end, end);
-	cli_say(c->cli, "%llu active devices still have a certificate of the CA %02x%02x%02x%02x..., the last until %s: it stays. "
-		"They are renewed when they sync; revoke those that are gone", (unsigned long long)m->devices, m->sha256.p[0],
-		m->sha256.p[1], m->sha256.p[2], m->sha256.p[3], end);
+	cli_say(c->cli, "%llu active devices still have a certificate of the CA %02x%02x%02x%02x..., the last until "
+		"%s: it stays. They are renewed when they sync; revoke those that are gone",
+		(unsigned long long)m->devices, m->sha256.p[0], m->sha256.p[1], m->sha256.p[2], m->sha256.p[3], end);
 }
 
 /* A bit for each but the newest that nobody needs. */
@@ -84,7 +85,8 @@ static int find_unneeded(struct change *c, unsigned *ret_drop, unsigned *ret_nee
 		return rc;
 	for (unsigned i = 0; i < KEYRING_CAS_MAX && all.authorities.len > 0; i++) {
 		if (get_authority(&all.authorities, &one) < 0 || one.sha256.len != FINGERPRINT_BYTES)
-			return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+			return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than "
+						     "pfxctl");
 		if (i > 0 && one.devices > 0) {
 			++*ret_needed;
 			tell_needed(c, &one);

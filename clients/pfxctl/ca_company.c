@@ -1,5 +1,5 @@
-/* ca request and ca install: an enrolment CA whose certificate a company's own root signs. pfxctl, as root on the server.
- * The key is made here and never leaves the keyring. */
+/* ca request and ca install: an enrolment CA whose certificate a company's own root signs. pfxctl, as root on the
+ * server. The key is made here and never leaves the keyring. */
 #include "ca_change.h"
 
 #include "../../daemon/keeper/ca.h"
@@ -91,8 +91,8 @@ int ca_request_run(const struct cli *cli)
 	if (rc == EXIT_DONE)
 		rc = file_write(cli->value[OPT_OUT], buf_view(pem), 0644);
 	if (rc == EXIT_DONE)
-		cli_say(cli, "made %s: have it signed as a CA that issues certificates itself, then pfxctl ca install with its "
-			"certificate and those above it", cli->value[OPT_OUT]);
+		cli_say(cli, "made %s: have it signed as a CA that issues certificates itself, then pfxctl ca install "
+			"with its certificate and those above it", cli->value[OPT_OUT]);
 	return rc;
 }
 
@@ -109,11 +109,12 @@ static int check_times(X509 *ca)
 	if (begins > now || ends <= now)
 		return refuse("is not valid now");
 	if (ends - now < (int64_t)CA_LEAST_DAYS * DAY_SECONDS)
-		return trouble_coded(EXIT_REFUSED, "bad_ca", "the first certificate ends within %d days, and with it every "
-				     "device's: have one signed that lasts longer; nothing was changed", (int)CA_LEAST_DAYS);
+		return trouble_coded(EXIT_REFUSED, "bad_ca", "the first certificate ends within %d days, and with it "
+				     "every device's: have one signed that lasts longer; nothing was "
+				     "changed", (int)CA_LEAST_DAYS);
 	if (ends - now > (int64_t)CA_MOST_YEARS * 366 * DAY_SECONDS)
-		return trouble_coded(EXIT_REFUSED, "bad_ca", "the first certificate lasts more than %d years: a key is not to be "
-				     "trusted so long; nothing was changed", (int)CA_MOST_YEARS);
+		return trouble_coded(EXIT_REFUSED, "bad_ca", "the first certificate lasts more than %d years: a key is "
+				     "not to be trusted so long; nothing was changed", (int)CA_MOST_YEARS);
 	return EXIT_DONE;
 }
 
@@ -121,7 +122,8 @@ static int check_times(X509 *ca)
 static int check_ca(X509 *ca, EVP_PKEY *key)
 {
 	if (!key)
-		return trouble_coded(EXIT_REFUSED, "no_request", "no key waits for a certificate: pfxctl ca request makes one");
+		return trouble_coded(EXIT_REFUSED, "no_request", "no key waits for a certificate: pfxctl ca request "
+								 "makes one");
 	if (EVP_PKEY_eq(X509_get0_pubkey(ca), key) != 1)
 		return refuse("is for another key than the one of pfxctl ca request");
 	if (!(X509_get_extension_flags(ca) & EXFLAG_CA))
@@ -133,10 +135,11 @@ static int check_ca(X509 *ca, EVP_PKEY *key)
 	return check_times(ca);
 }
 
-/* As a device's own would be verified: by a certificate that is made only for this. It finds whatever stands in the way,
- * a path length, a name or a usage. */
+/* As a device's own would be verified: by a certificate that is made only for this. It finds whatever stands in the
+ * way, a path length, a name or a usage. */
 static bool leads_to_root(EVP_PKEY *ca_key, X509 *ca, STACK_OF(X509) *above)
 {
+	static const char nobody[] = "00000000-0000-4000-8000-000000000000";
 	PKEY key = EVP_EC_gen("P-256");
 	CERTIFICATE leaf = NULL;
 	STORE store = X509_STORE_new();
@@ -144,8 +147,7 @@ static bool leads_to_root(EVP_PKEY *ca_key, X509 *ca, STACK_OF(X509) *above)
 	CHAIN between = sk_X509_new_null();
 	int count = sk_X509_num(above);
 	bool good = key && store && context && between &&
-		    ca_issue(ca_key, ca, key, "00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000",
-			     &leaf) == 0 &&
+		    ca_issue(ca_key, ca, key, nobody, nobody, &leaf) == 0 &&
 		    X509_STORE_add_cert(store, sk_X509_value(above, count - 1)) == 1 &&
 		    X509_add_cert(between, ca, X509_ADD_FLAG_UP_REF) == 1;
 	for (int i = 0; good && i + 1 < count; i++)
@@ -162,22 +164,23 @@ static int check_chain(EVP_PKEY *key, X509 *ca, STACK_OF(X509) *above)
 {
 	int count = sk_X509_num(above);
 	if (count == 0 || count > KEYRING_CHAIN_MAX)
-		return trouble_coded(EXIT_REFUSED, "bad_ca", "give the CA's certificate and then those above it, at most %d, the "
-				     "root last; nothing was changed", (int)KEYRING_CHAIN_MAX);
+		return trouble_coded(EXIT_REFUSED, "bad_ca", "give the CA's certificate and then those above it, at "
+				     "most %d, the root last; nothing was changed", (int)KEYRING_CHAIN_MAX);
 	X509 *below = ca;
 	for (int i = 0; i < count; i++) {
 		X509 *one = sk_X509_value(above, i);
 		if (X509_check_issued(one, below) != X509_V_OK || X509_verify(below, X509_get0_pubkey(one)) != 1)
-			return trouble_coded(EXIT_REFUSED, "bad_ca", "certificate %d was not signed by the one after it; nothing "
-					     "was changed", i + 1);
+			return trouble_coded(EXIT_REFUSED, "bad_ca", "certificate %d was not signed by the one after "
+					     "it; nothing was changed", i + 1);
 		below = one;
 	}
 	if (X509_check_issued(below, below) != X509_V_OK || X509_verify(below, X509_get0_pubkey(below)) != 1)
-		return trouble_coded(EXIT_REFUSED, "bad_ca", "the last certificate is no root: it is not signed by itself; "
-				     "nothing was changed");
+		return trouble_coded(EXIT_REFUSED, "bad_ca", "the last certificate is no root: it is not signed by "
+				     "itself; nothing was changed");
 	if (!leads_to_root(key, ca, above))
-		return trouble_coded(EXIT_REFUSED, "bad_ca", "a device certificate of this CA would not verify under that root: "
-				     "look at path lengths, name constraints, extended key usages and dates; nothing was changed");
+		return trouble_coded(EXIT_REFUSED, "bad_ca", "a device certificate of this CA would not verify under "
+				     "that root: look at path lengths, name constraints, extended key usages and "
+				     "dates; nothing was changed");
 	return EXIT_DONE;
 }
 
@@ -187,8 +190,8 @@ static int install(struct change *c, struct view pem)
 	CHAIN above = pem_read_certificates(pem, KEYRING_CHAIN_MAX + 2);
 	CERTIFICATE ca = above && sk_X509_num(above) > 0 ? sk_X509_shift(above) : NULL;
 	if (!ca)
-		return trouble_coded(EXIT_REFUSED, "bad_ca", "%s holds no certificate, a damaged one, or too many; nothing was "
-				     "changed", c->cli->argv[0]);
+		return trouble_coded(EXIT_REFUSED, "bad_ca", "%s holds no certificate, a damaged one, or too many; "
+				     "nothing was changed", c->cli->argv[0]);
 	int rc = check_ca(ca, key);
 	if (rc == EXIT_DONE)
 		rc = check_chain(key, ca, above);

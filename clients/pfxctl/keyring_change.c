@@ -1,5 +1,6 @@
 /* Changes the keyring of a service that runs. pfxctl, as root on the server. The new keyring was opened once before it
- * takes the place of the old one, which is replaced as a whole and stays beside it until the keeper runs with the new. */
+ * takes the place of the old one, which is replaced as a whole and stays beside it until the keeper runs with the
+ * new. */
 #include "keyring_change.h"
 
 #include "../../daemon/keeper/ca.h"
@@ -127,8 +128,8 @@ static int check_same(const struct change *c)
 	bool same = get_wrapping_key(&rest, &key) == 0 && keyring_wrapping_key(c->keyring, key.id);
 	if (same)
 		return EXIT_DONE;
-	return trouble(EXIT_LOCAL, "the keeper runs with another keyring than the one at %s: put back the one that belongs to "
-		       "the database; pfxctl doctor tells more", keyring_path(&c->server));
+	return trouble(EXIT_LOCAL, "the keeper runs with another keyring than the one at %s: put back the one that "
+		       "belongs to the database; pfxctl doctor tells more", keyring_path(&c->server));
 }
 
 int change_begin(const struct cli *cli, struct change *ret)
@@ -228,7 +229,8 @@ int change_place(struct change *c, const struct keyring_edit *edit, bool with_ex
 	if (rc == EXIT_DONE)
 		rc = keep_old(&c->server);
 	if (rc == EXIT_DONE && (rc = file_set_place(&c->files)) != EXIT_DONE && with_export)
-		rc = trouble(EXIT_LOCAL, "%s; nothing was changed, and what was shown is worth nothing", trouble_text());
+		rc = trouble(EXIT_LOCAL, "%s; nothing was changed, and what was shown is worth "
+					 "nothing", trouble_text());
 	file_set_done(&c->files);
 	c->files.begun = false;
 	return rc ? rc : read_again(c, new_secret);
@@ -244,15 +246,15 @@ static int restart(const struct change *c)
 	BUF nothing = buf_new(CHILD_SAID_MAX);
 	const struct child child = { .program = SYSTEMCTL, .arguments = arguments, .seconds = RESTART_SECONDS };
 	if (c->cli->value[OPT_DEV])
-		return trouble(EXIT_LATER, "the keyring is changed, and the keeper has to read it: end pfxd --dev %s and start "
-			       "it again; then run the same command once more", c->cli->value[OPT_DEV]);
+		return trouble(EXIT_LATER, "the keyring is changed, and the keeper has to read it: end pfxd --dev %s "
+			       "and start it again; then run the same command once more", c->cli->value[OPT_DEV]);
 	if (!file_exists("/run/systemd/system"))
-		return trouble(EXIT_LATER, "the keyring is changed, and the keeper has to read it: start it anew; then run the "
-			       "same command once more");
+		return trouble(EXIT_LATER, "the keyring is changed, and the keeper has to read it: start it anew; then "
+			       "run the same command once more");
 	int rc = nothing ? child_run(&child, nothing, said, &status) : trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE && status != 0)
-		rc = trouble(EXIT_LOCAL, "systemctl restart pfxd-keeper.service ended with status %d: %s; the keyring is "
-			     "changed, and %s.before is the old one", status, said, keyring_path(&c->server));
+		rc = trouble(EXIT_LOCAL, "systemctl restart pfxd-keeper.service ended with status %d: %s; the keyring "
+			     "is changed, and %s.before is the old one", status, said, keyring_path(&c->server));
 	return rc;
 }
 
@@ -267,8 +269,8 @@ static int wait_settled(struct change *c)
 		if (rc != EXIT_DONE && rc != EXIT_LATER)
 			return rc;
 		if (clock_ms() >= until_ms)
-			return trouble(EXIT_LATER, "the keeper was restarted and does not run with the new keyring yet: "
-				       "journalctl -u pfxd-keeper says why; %s.before is the old one",
+			return trouble(EXIT_LATER, "the keeper was restarted and does not run with the new keyring "
+				       "yet: journalctl -u pfxd-keeper says why; %s.before is the old one",
 				       keyring_path(&c->server));
 		poll(NULL, 0, LOOK_AGAIN_MS);
 	}

@@ -28,22 +28,22 @@ struct change {
 	struct file_set files;
 };
 
-/* Reads the keyring on disk and asks the keeper, which must run. EXIT_LATER while another pfxctl changes the keyring, or
- * without a keeper. */
+/* Reads the keyring on disk and asks the keeper, which must run. EXIT_LATER while another pfxctl changes the keyring,
+ * or without a keeper. */
 int change_begin(const struct cli *cli, struct change *ret);
 void change_done(struct change *c);
 #define CHANGE __attribute__((cleanup(change_done))) struct change
 
-/* Whether an earlier change is still to be brought to its end: the keeper does not run with the keyring that is on disk,
- * or nobody has seen yet that it does. */
+/* Whether an earlier change is still to be brought to its end: the keeper does not run with the keyring that is on
+ * disk, or nobody has seen yet that it does. */
 bool change_is_under_way(const struct change *c);
 
 /* Puts the changed keyring in the place of the old one, sealed as that was, with an export before it where the options
  * ask for one. The old one stays beside it as NAME.before until change_finish(). */
 int change_place(struct change *c, const struct keyring_edit *edit, bool with_export);
 
-/* Restarts the keeper where systemd runs, and waits until it runs with the keyring on disk. EXIT_LATER, with what to do,
- * where somebody else has to restart it. */
+/* Restarts the keeper where systemd runs, and waits until it runs with the keyring on disk. EXIT_LATER, with what to
+ * do, where somebody else has to restart it. */
 int change_settle(struct change *c);
 
 /* Removes the old keyring: the change is done. */

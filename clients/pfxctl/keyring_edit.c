@@ -45,14 +45,14 @@ static int check(const struct buf *text_secret, const struct count *n, const str
 {
 	struct keyring *keyring = NULL;
 	if (!buf_ok(text_secret) || buf_len(text_secret) > KEYRING_MAX_BYTES)
-		return trouble(EXIT_LOCAL, "the keyring would be larger than %d bytes: retire what is old in it with pfxctl "
-			       "keyring retire and pfxctl ca retire", (int)KEYRING_MAX_BYTES);
+		return trouble(EXIT_LOCAL, "the keyring would be larger than %d bytes: retire what is old in it with "
+			       "pfxctl keyring retire and pfxctl ca retire", (int)KEYRING_MAX_BYTES);
 	if (edit->wrapping_secret.len > 0 && n->wrappings >= KEYRING_WRAPPING_KEYS_MAX)
-		return trouble(EXIT_LOCAL, "the keyring has its most wrapping keys already, %d: take the old ones out of it "
-			       "first, with pfxctl keyring retire", (int)KEYRING_WRAPPING_KEYS_MAX);
+		return trouble(EXIT_LOCAL, "the keyring has its most wrapping keys already, %d: take the old ones out "
+			       "of it first, with pfxctl keyring retire", (int)KEYRING_WRAPPING_KEYS_MAX);
 	if (edit->ca_secret.len > 0 && n->cas >= KEYRING_CAS_MAX)
-		return trouble(EXIT_LOCAL, "the keyring has its most enrolment CAs already, %d: take those out of it first "
-			       "that no device needs, with pfxctl ca retire", (int)KEYRING_CAS_MAX);
+		return trouble(EXIT_LOCAL, "the keyring has its most enrolment CAs already, %d: take those out of it "
+			       "first that no device needs, with pfxctl ca retire", (int)KEYRING_CAS_MAX);
 	if (keyring_parse(buf_view(text_secret), &keyring) < 0)
 		return trouble(EXIT_LOCAL, "the changed keyring would be none: %s", fault_detail());
 	keyring_free(keyring);

@@ -14,8 +14,8 @@ struct keyring_edit {
 	unsigned drop_cas;           /* bit i: CA number i of before, with its signer */
 };
 
-/* Appends the changed text, which is read once to see that it is a keyring. EXIT_LOCAL, with a sentence where it has its
- * most wrapping keys or CAs already. */
+/* Appends the changed text, which is read once to see that it is a keyring. EXIT_LOCAL, with a sentence where it has
+ * its most wrapping keys or CAs already. */
 int keyring_edit(struct view text_secret, const struct keyring_edit *edit, struct buf *ret_secret);
 
 #endif

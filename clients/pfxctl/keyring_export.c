@@ -1,5 +1,6 @@
-/* keyring export: another copy of the keyring for safe-keeping, under a passphrase of its own, whole or in shares. pfxctl, as root on the
- * server. The passphrase is shown before the file is there: an export that is there can be opened by somebody. */
+/* keyring export: another copy of the keyring for safe-keeping, under a passphrase of its own, whole or in shares.
+ * pfxctl, as root on the server. The passphrase is shown before the file is there: an export that is there can be
+ * opened by somebody. */
 #include "commands.h"
 #include "file_set.h"
 #include "recovery.h"
@@ -50,8 +51,8 @@ static int read_split(const struct cli *cli, unsigned *ret_threshold, unsigned *
 	unsigned long threshold = strtoul(text, &slash, 10), count = *slash == '/' ? strtoul(slash + 1, &end, 10) : 0;
 	if (text[0] < '0' || text[0] > '9' || *slash != '/' || slash[1] < '0' || slash[1] > '9' || *end ||
 	    threshold < SHARES_LEAST || threshold > count || count > SHARES_MOST)
-		return trouble(EXIT_USAGE, "--shares takes K/N, as in 3/5: K of N shares restore it, K from %d to N, N at most "
-			       "%d", (int)SHARES_LEAST, (int)SHARES_MOST);
+		return trouble(EXIT_USAGE, "--shares takes K/N, as in 3/5: K of N shares restore it, K from %d to N, N "
+			       "at most %d", (int)SHARES_LEAST, (int)SHARES_MOST);
 	if (cli->value[OPT_PASSPHRASE_OUT])
 		return trouble(EXIT_USAGE, "give --shares or --passphrase-out, not both");
 	*ret_threshold = (unsigned)threshold;
@@ -72,7 +73,8 @@ static int add_share(struct file_set *files, const char *folder, const struct sp
 	gethostname(host, sizeof host - 1);
 	text_disarm(host);
 	buf_printf(text_secret, "Share %u of %u of the recovery passphrase of a pfxd keyring, made on %s at %s.\n"
-		   "Any %u of the %u restore it, with the file keyring.export: pfxctl keyring import keyring.export SHARE...\n\n",
+		   "Any %u of the %u restore it, with the file keyring.export: pfxctl keyring import keyring.export "
+		   "SHARE...\n\n",
 		   number, split->count, host[0] ? host : "an unnamed machine", now, split->threshold, split->count);
 	buf_put(text_secret, share_secret.p, share_secret.len);
 	int rc = path_join(path, folder, name);
@@ -80,7 +82,8 @@ static int add_share(struct file_set *files, const char *folder, const struct sp
 }
 
 /* The shares first: an export that is there can be opened. */
-static int add_shares(struct file_set *files, const char *folder, const struct split *split, struct view passphrase_secret)
+static int add_shares(struct file_set *files, const char *folder, const struct split *split,
+		      struct view passphrase_secret)
 {
 	BUF shares_secret = buf_new(SHARES_MOST * (SHARE_CHARS + 1));
 	int rc = shares_secret ? folder_make(folder) : trouble(EXIT_LOCAL, "no memory");
@@ -142,8 +145,9 @@ int keyring_export_run(const struct cli *cli)
 		rc = write_export(cli, buf_view(keyring_secret), &split);
 	wipe_traces();
 	if (rc == EXIT_DONE && split.count > 0)
-		cli_say(cli, "made keyring.export and %u shares in %s: give each share to somebody else, on paper or as a file, "
-			"and take them off this machine. %u of them and the export restore the keyring; fewer say nothing",
+		cli_say(cli, "made keyring.export and %u shares in %s: give each share to somebody else, on paper or "
+			"as a file, and take them off this machine. %u of them and the export restore the keyring; "
+			"fewer say nothing",
 			split.count, cli->argv[0], split.threshold);
 	else if (rc == EXIT_DONE)
 		cli_say(cli, "made %s: keep it and its passphrase apart from each other, and both apart from backups "

@@ -253,8 +253,8 @@ static void tell_keyring(const struct making *m)
 
 /* ---- init ---- */
 
-static const char dies[] = "the keyring is sealed to this machine and dies with it, and without it nothing in the database or "
-			   "in its backups can be opened";
+static const char dies[] = "the keyring is sealed to this machine and dies with it, and without it nothing in the "
+			   "database or in its backups can be opened";
 
 static int show_once(const struct making *m)
 {
@@ -361,8 +361,9 @@ static int open_with_shares(struct making *m)
 	if (rc == EXIT_DONE)
 		rc = recovery_open(buf_view(m->export), buf_view(m->passphrase_secret), m->keyring_secret);
 	if (rc == EXIT_REFUSED && strcmp(trouble_code(), "wrong_passphrase") == 0)
-		rc = trouble_coded(EXIT_REFUSED, "foreign_share", "these shares restore a passphrase, but not the one of %s: they "
-				   "are of another export, or somebody made one of them up", m->cli->argv[0]);
+		rc = trouble_coded(EXIT_REFUSED, "foreign_share", "these shares restore a passphrase, but not the one "
+				   "of %s: they are of another export, or somebody made one of them "
+				   "up", m->cli->argv[0]);
 	return rc;
 }
 

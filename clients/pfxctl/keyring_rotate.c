@@ -1,5 +1,5 @@
-/* keyring rotate and keyring retire: a new wrapping key, and the end of the old ones. pfxctl, as root on the server. The
- * keeper seals everything anew by itself; this only follows. */
+/* keyring rotate and keyring retire: a new wrapping key, and the end of the old ones. pfxctl, as root on the server.
+ * The keeper seals everything anew by itself; this only follows. */
 #include "commands.h"
 #include "keyring_change.h"
 
@@ -13,8 +13,8 @@
 
 enum { FOLLOW_MS = 250, TELL_MS = 2000, SILENCE_SECONDS = 60 };
 
-static const char needs_export[] = "older copies of the keyring do not have the new key, and what is stored from now on opens "
-				   "with none of them";
+static const char needs_export[] = "older copies of the keyring do not have the new key, and what is stored from now "
+				   "on opens with none of them";
 
 static int rotate(struct change *c)
 {
@@ -67,11 +67,12 @@ static int follow(struct change *c)
 	}
 	tell_progress(c);
 	if (c->keeper.m.unreadable > 0)
-		return trouble_coded(EXIT_PARTLY, "unreadable", "%llu identities do not open, and stay under the older key: "
-				     "journalctl -u pfxd-keeper names them. Restore them from a backup, or delete them",
+		return trouble_coded(EXIT_PARTLY, "unreadable", "%llu identities do not open, and stay under the older "
+				     "key: journalctl -u pfxd-keeper names them. Restore them from a backup, or delete "
+				     "them",
 				     (unsigned long long)c->keeper.m.unreadable);
-	cli_say(c->cli, "nothing needs an older wrapping key any more. Older backups of the database do: pfxctl keyring retire "
-		"takes those keys out of the keyring");
+	cli_say(c->cli, "nothing needs an older wrapping key any more. Older backups of the database do: pfxctl "
+		"keyring retire takes those keys out of the keyring");
 	return EXIT_DONE;
 }
 
@@ -110,8 +111,8 @@ int keyring_retire_run(const struct cli *cli)
 		return EXIT_DONE;
 	}
 	if (c.keeper.old_needed > 0)
-		return trouble_coded(EXIT_REFUSED, "needed", "%llu of what is stored is still sealed under an older wrapping "
-				     "key: pfxctl keyring rotate follows until none is",
+		return trouble_coded(EXIT_REFUSED, "needed", "%llu of what is stored is still sealed under an older "
+				     "wrapping key: pfxctl keyring rotate follows until none is",
 				     (unsigned long long)c.keeper.old_needed);
 	rc = change_place(&c, &edit, false);
 	if (rc == EXIT_DONE)
@@ -119,7 +120,7 @@ int keyring_retire_run(const struct cli *cli)
 	if (rc == EXIT_DONE)
 		rc = change_finish(&c);
 	if (rc == EXIT_DONE)
-		cli_say(cli, "the keyring has the newest wrapping key alone. Keep an export from before as long as there are "
-			"backups from before");
+		cli_say(cli, "the keyring has the newest wrapping key alone. Keep an export from before as long as "
+			"there are backups from before");
 	return rc;
 }

@@ -141,11 +141,12 @@ int share_read(struct view text_secret, const char *name, struct share *ret)
 		text_secret = view_of(text_secret.p + len, text_secret.len - len);
 	}
 	if (!found)
-		return trouble_coded(EXIT_REFUSED, "bad_share", "%s holds no share: one has %d groups of %d characters", name,
+		return trouble_coded(EXIT_REFUSED, "bad_share", "%s holds no share: one has %d groups of %d "
+								"characters", name,
 				     (int)SHARE_GROUPS, (int)SHARE_GROUP_CHARS);
 	if (!checksum(ret->bytes_secret, check) || memcmp(check, ret->bytes_secret + AT_CHECK, CHECK_BYTES) != 0)
-		return trouble_coded(EXIT_REFUSED, "bad_share", "the share in %s is damaged: a character of it is another than "
-				     "the one that was written", name);
+		return trouble_coded(EXIT_REFUSED, "bad_share", "the share in %s is damaged: a character of it is "
+				     "another than the one that was written", name);
 	if (ret->bytes_secret[AT_VERSION] != VERSION)
 		return trouble_coded(EXIT_REFUSED, "bad_share", "the share in %s is of a newer pfxd", name);
 	return EXIT_DONE;
@@ -162,11 +163,12 @@ static int check_together(const struct share *shares, unsigned count)
 				return trouble_coded(EXIT_REFUSED, "foreign_share", "%s and %s are shares of different "
 						     "passphrases", shares[j].name, shares[i].name);
 			if (a[AT_NUMBER] == b[AT_NUMBER])
-				return trouble_coded(EXIT_REFUSED, "bad_share", "%s and %s are one and the same share, number "
-						     "%u", shares[j].name, shares[i].name, (unsigned)a[AT_NUMBER]);
+				return trouble_coded(EXIT_REFUSED, "bad_share", "%s and %s are one and the same share, "
+						     "number %u", shares[j].name, shares[i].name, (unsigned)a[AT_NUMBER]);
 		}
 	if (count < threshold)
-		return trouble_coded(EXIT_REFUSED, "too_few_shares", "%u of these shares restore the passphrase, and here %s %u",
+		return trouble_coded(EXIT_REFUSED, "too_few_shares", "%u of these shares restore the passphrase, and "
+								     "here %s %u",
 				     threshold, count == 1 ? "is" : "are", count);
 	return EXIT_DONE;
 }

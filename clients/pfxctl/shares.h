@@ -3,8 +3,8 @@
  *
  *   version (1) | its number (1) | how many restore (1) | set (4) | share of the 140 bits (18) | checksum (5)
  *
- * The set is random and the same in all shares of one passphrase; the checksum is the start of the SHA-256 of all before
- * it. Neither says anything of the secret. */
+ * The set is random and the same in all shares of one passphrase; the checksum is the start of the SHA-256 of all
+ * before it. Neither says anything of the secret. */
 #ifndef PFXD_PFXCTL_SHARES_H
 #define PFXD_PFXCTL_SHARES_H
 
@@ -33,8 +33,8 @@ struct share {
  * wrongly. */
 int share_read(struct view text_secret, const char *name, struct share *ret);
 
-/* Restores the passphrase. EXIT_REFUSED, naming the shares, for too few, for one that is given twice, and for such as are
- * of different passphrases. */
+/* Restores the passphrase. EXIT_REFUSED, naming the shares, for too few, for one that is given twice, and for such as
+ * are of different passphrases. */
 int shares_combine(const struct share *shares, unsigned count, struct buf *ret_passphrase_secret);
 
 #endif

@@ -47,8 +47,8 @@ static int put_one(const struct keyring *keyring, size_t i, const struct need *n
 	uint8_t digest[FINGERPRINT_BYTES];
 	X509 *ca = keyring_ca_certificate(keyring, i);
 	int rc = ca_fingerprint(ca, digest);
-	const struct msg_authority message = { .sha256 = view_of(digest, sizeof digest), .not_after = certificate_ends(ca),
-					       .devices = need->devices, .last_end = need->last_end };
+	const struct msg_authority message = { .sha256 = view_of(digest, sizeof digest),
+					       .not_after = certificate_ends(ca), .devices = need->devices, .last_end = need->last_end };
 	return rc < 0 ? rc : put_authority(ret, &message);
 }
 

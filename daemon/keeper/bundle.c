@@ -318,7 +318,8 @@ static void put_removed(const struct bundle *b, struct buf *ret)
 	json_end(ret, ']');
 }
 
-/* Whom the device may believe from now on: how it learns of a CA that comes after its own, from one that it believes. */
+/* Whom the device may believe from now on: how it learns of a CA that comes after its own, from one that it
+ * believes. */
 static int put_trusted(const struct keyring *keyring, struct buf *ret)
 {
 	int rc = 0;
@@ -386,13 +387,14 @@ static int sign(const struct keyring *keyring, struct view device_der, struct vi
 	size_t n = 0;
 	const uint8_t *at = device_der.p;
 	CERTIFICATE device = d2i_X509(NULL, &at, (long)device_der.len);
-	int rc = device ? keyring_ca_of(keyring, device, &n) : fail(FAULT_INTERNAL, "a device certificate can not be read");
+	int rc = device ? keyring_ca_of(keyring, device, &n) : fail(FAULT_INTERNAL, "a device certificate can not be "
+										    "read");
 	STACK_OF(X509) *above = rc == 0 ? between(keyring, n) : NULL;
 	if (rc == 0 && !above)
 		rc = fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	if (rc == 0)
-		rc = cms_sign(keyring_signer_certificate(keyring, n), keyring_signer_key(keyring, n), above, json_secret,
-			      ret_secret);
+		rc = cms_sign(keyring_signer_certificate(keyring, n), keyring_signer_key(keyring, n), above,
+			      json_secret, ret_secret);
 	sk_X509_free(above);
 	return rc;
 }

@@ -63,7 +63,8 @@ static int check_active(const struct row_device *device, const struct row_user *
 	return 0;
 }
 
-int devices_shown(const struct keeper *k, struct connection *c, struct view fingerprint, int64_t now, struct shown *ret)
+int devices_shown(const struct keeper *k, struct connection *c, struct view fingerprint, int64_t now,
+		  struct shown *ret)
 {
 	const struct keyring *keyring = k->keyring;
 	uint8_t digest[32] = { 0 };
@@ -77,7 +78,8 @@ int devices_shown(const struct keeper *k, struct connection *c, struct view fing
 	if (rc == 0 && strcmp(shown, stored) != 0)
 		rc = fail(FAULT_TAMPERED, "a device certificate is not the one that its record names");
 	if (rc == 0 && ret->certificate.not_after < now)
-		rc = wallclock_expired(k, FAULT_UNAUTHORIZED, "the client certificate has expired: enrol the device again");
+		rc = wallclock_expired(k, FAULT_UNAUTHORIZED, "the client certificate has expired: enrol the device "
+							      "again");
 	if (rc == 0)
 		rc = devices_get(keyring, c, ret->certificate.device_id, &ret->device, &ret->last_pull_at);
 	if (rc == 0)

@@ -21,7 +21,8 @@ void shown_done(struct shown *shown);
 
 /* By the SHA-256 of the certificate that was used in TLS. UNAUTHORIZED if this service did not issue it, or it has
  * expired; FORBIDDEN if the device was revoked or is held, or its user retired. */
-int devices_shown(const struct keeper *k, struct connection *c, struct view fingerprint, int64_t now, struct shown *ret);
+int devices_shown(const struct keeper *k, struct connection *c, struct view fingerprint, int64_t now,
+		  struct shown *ret);
 
 /* Refuses, as devices_shown() does, if the device or its user may not pull any more; asked again while writing. */
 int devices_still_active(const struct keyring *keyring, struct connection *c, struct view device_id,

@@ -413,7 +413,8 @@ int keyring_ca_of(const struct keyring *k, X509 *certificate, size_t *ret)
 			return 0;
 		}
 	ERR_clear_error();
-	return fail(FAULT_UNAUTHORIZED, "the enrolment CA of this client certificate was retired: enrol the device again");
+	return fail(FAULT_UNAUTHORIZED, "the enrolment CA of this client certificate was retired: enrol the device "
+					"again");
 }
 
 int keyring_put_ca_pem(const struct keyring *k, size_t i, struct buf *ret)

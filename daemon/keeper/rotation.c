@@ -109,7 +109,8 @@ static void put_oldest(struct view present, struct buf *ret)
 	}
 }
 
-/* What was noted. What is there and was not written under this keyring counts as nothing: everything is then noted anew. */
+/* What was noted. What is there and was not written under this keyring counts as nothing: everything is then noted
+ * anew. */
 static int read_known(const struct keyring *keyring, struct connection *c, struct view present, struct buf *ret)
 {
 	STATEMENT s = NULL;

@@ -4,9 +4,9 @@
 
 #include "keeper.h"
 
-/* Starts a thread that records which wrapping keys and CAs came and went since the last start, then seals the test value
- * and every identity anew that is under an older wrapping key. It tries again until that is done, and looks again every
- * minute. */
+/* Starts a thread that records which wrapping keys and CAs came and went since the last start, then seals the test
+ * value and every identity anew that is under an older wrapping key. It tries again until that is done, and looks
+ * again every minute. */
 int rotation_start(struct keeper *k);
 /* Ends it after the batch that is under way. */
 void rotation_stop(struct keeper *k);

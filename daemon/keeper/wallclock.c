@@ -1,5 +1,5 @@
-/* Watches the clock. Keeper only. The latest time on record is kept in memory; it goes into the database once records are
- * made that are earlier, so that it can not be forgotten by a restart. */
+/* Watches the clock. Keeper only. The latest time on record is kept in memory; it goes into the database once records
+ * are made that are earlier, so that it can not be forgotten by a restart. */
 #include "wallclock.h"
 
 #include "audit.h"
@@ -157,8 +157,8 @@ int wallclock_check(const struct keeper *k)
 	time_format(at, now);
 	time_format(latest, mark);
 	return fail(FAULT_UNAVAILABLE,
-		    "the clock of the server says %s, and records were made until %s: nothing is issued and no token is taken "
-		    "until it is set, or accepted with pfxctl clock accept", now, mark);
+		    "the clock of the server says %s, and records were made until %s: nothing is issued and no token "
+		    "is taken until it is set, or accepted with pfxctl clock accept", now, mark);
 }
 
 static int64_t boot_seconds(void)
@@ -189,7 +189,8 @@ static void put_doubt(const struct keeper *k, char ret[static FAULT_DETAIL_MAX])
 		return;
 	time_format(before, was);
 	time_format(now_seconds(), now);
-	snprintf(ret, FAULT_DETAIL_MAX, "the clock of the server went from %s to %s at once, and may be wrong", was, now);
+	snprintf(ret, FAULT_DETAIL_MAX, "the clock of the server went from %s to %s at once, and may be "
+					"wrong", was, now);
 }
 
 int wallclock_look(struct keeper *k)
@@ -203,7 +204,8 @@ int wallclock_look(struct keeper *k)
 		suspect(k, before);
 	put_doubt(k, doubt);
 	int rc = wallclock_check(k);
-	return rc == 0 && doubt[0] ? fail(FAULT_UNAVAILABLE, "%s: set it, or accept it with pfxctl clock accept", doubt) : rc;
+	return rc == 0 && doubt[0] ? fail(FAULT_UNAVAILABLE, "%s: set it, or accept it with pfxctl clock "
+							     "accept", doubt) : rc;
 }
 
 int wallclock_expired(const struct keeper *k, enum fault fault, const char *sentence)
@@ -222,7 +224,8 @@ static int accept_now(struct connection *c, void *arg)
 	char was[TIME_TEXT + 1];
 	const struct marks accepted = { .mark = now_seconds() };
 	time_format(atomic_load(&k->clock_mark), was);
-	const struct audit_record r = { .event = "clock.accept", .actor = view_text("service"), .detail = view_text(was) };
+	const struct audit_record r = { .event = "clock.accept", .actor = view_text("service"),
+					.detail = view_text(was) };
 	int rc = audit_append(k, c, &r);
 	if (rc == 0)
 		rc = write_marks(k->keyring, c, accepted);

@@ -16,8 +16,8 @@ enum {
 
 /* Reads what is on record of the time. At the start. */
 int wallclock_read(struct keeper *k);
-/* Looks at the clock, and remembers that it jumped. UNAVAILABLE, with a sentence, while it is behind or under suspicion. On
- * the thread of the health checks. */
+/* Looks at the clock, and remembers that it jumped. UNAVAILABLE, with a sentence, while it is behind or under
+ * suspicion. On the thread of the health checks. */
 int wallclock_look(struct keeper *k);
 
 /* UNAVAILABLE while the clock is behind. For who is about to issue something, or to let a token in. */

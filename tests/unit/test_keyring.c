@@ -98,7 +98,8 @@ TEST(what_was_made_is_read)
 	assert_non_null(keyring_ca_certificate(keyring, 0));
 	assert_null(keyring_ca_certificate(keyring, 1));
 	assert_null(keyring_ca_key(keyring, KEYRING_CAS_MAX));
-	assert_int_equal(X509_check_private_key(keyring_signer_certificate(keyring, 0), keyring_signer_key(keyring, 0)), 1);
+	assert_int_equal(X509_check_private_key(keyring_signer_certificate(keyring, 0),
+						keyring_signer_key(keyring, 0)), 1);
 	assert_int_equal(X509_verify(keyring_signer_certificate(keyring, 0), keyring_ca_key(keyring, 0)), 1);
 }
 
@@ -254,8 +255,8 @@ TEST(cas_are_trusted_up_to_their_most_each_with_a_signer_of_its_own_and_the_firs
 	assert_done(parse());
 	for (size_t i = 0; i < KEYRING_CAS_MAX; i++)
 		for (size_t j = 0; j < KEYRING_CAS_MAX; j++)
-			assert_int_equal(X509_verify(keyring_signer_certificate(keyring, i), keyring_ca_key(keyring, j)),
-					 i == j);
+			assert_int_equal(i == j, X509_verify(keyring_signer_certificate(keyring, i),
+							     keyring_ca_key(keyring, j)));
 	assert_null(keyring_ca_certificate(keyring, KEYRING_CAS_MAX));
 	assert_null(keyring_signer_key(keyring, KEYRING_CAS_MAX));
 	put_new_ca(NULL);
@@ -323,7 +324,8 @@ TEST(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other)
 	assert_done(parse());
 	for (size_t i = 0; i < 3; i++) {
 		CERTIFICATE device = NULL;
-		assert_done(ca_issue(keyring_ca_key(keyring, i), keyring_ca_certificate(keyring, i), key, "d", "u", &device));
+		assert_done(ca_issue(keyring_ca_key(keyring, i), keyring_ca_certificate(keyring, i), key, "d",
+				     "u", &device));
 		assert_done(keyring_ca_of(keyring, device, &n));
 		assert_int_equal(n, i);
 	}

@@ -39,7 +39,8 @@ static void make(unsigned threshold, unsigned count, struct share *ret, struct b
 	assert_int_equal(shares_make(buf_view(passphrase), threshold, count, text), EXIT_DONE);
 	assert_int_equal(buf_len(text), count * (SHARE_CHARS + 1));
 	for (unsigned i = 0; i < count; i++)
-		assert_int_equal(share_read(view_of(buf_data(text) + i * (SHARE_CHARS + 1), SHARE_CHARS + 1), "a file", &ret[i]),
+		assert_int_equal(share_read(view_of(buf_data(text) + i * (SHARE_CHARS + 1), SHARE_CHARS + 1), "a "
+													      "file", &ret[i]),
 				 EXIT_DONE);
 }
 
@@ -156,8 +157,8 @@ TEST(shares_of_different_passphrases_and_the_same_one_twice_are_named)
 	assert_said("one and the same share, number 1");
 }
 
-/* The library asks for a byte of each coefficient: (threshold - 1) for each byte of the secret. Without its function set
- * it would not run; with its own it would take random(). */
+/* The library asks for a byte of each coefficient: (threshold - 1) for each byte of the secret. Without its function
+ * set it would not run; with its own it would take random(). */
 TEST(the_random_bytes_of_the_library_are_openssls)
 {
 	struct share all[5], again[5];

@@ -88,7 +88,8 @@ TEST(a_mark_that_this_service_did_not_write_counts_as_nothing)
 	record_at(f, NOW - DAY);
 	restart(f);
 	assert_fault(wallclock_check(&f->keeper), UNAVAILABLE);
-	attack(f, "UPDATE meta SET value = CAST(x'00000000ffffffff0000000000000000' || substr(value, 17) AS BLOB) WHERE name = 'clock'");
+	attack(f, "UPDATE meta SET value = CAST(x'00000000ffffffff0000000000000000' || substr(value, 17) AS BLOB) "
+		  "WHERE name = 'clock'");
 	restart(f);
 	assert_done(wallclock_check(&f->keeper));
 	attack(f, "UPDATE meta SET value = x'00' WHERE name = 'clock'");
