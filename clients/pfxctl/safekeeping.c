@@ -9,7 +9,7 @@ void safekeeping_done(struct safekeeping *s)
 {
 	buf_free(s->passphrase_secret);
 	buf_free(s->export);
-	*s = (struct safekeeping){ NULL };
+	*s = (struct safekeeping){ .export = NULL };
 }
 
 int safekeeping_check(const struct cli *cli, const char *why)
