@@ -129,7 +129,7 @@ static int after_commit(void *arg, __attribute__((unused)) sqlite3 *handle, __at
 
 int db_connect(struct db *db, bool writer, struct connection **ret)
 {
-	/* secure_delete and foreign_keys belong to the connection, page_size only to a file that is new. */
+	/* secure_delete and foreign_keys belong to the connection, page_size and auto_vacuum only to a file that is new. */
 	static const char common[] = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA cache_size=-1024;"
 				     "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;";
 	int flags = SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
@@ -148,7 +148,8 @@ int db_connect(struct db *db, bool writer, struct connection **ret)
 		rc = db_run_text(c, common);
 	}
 	if (rc == 0 && writer)
-		rc = db_run_text(c, "PRAGMA page_size=8192; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;");
+		rc = db_run_text(c, "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
+				    "PRAGMA journal_size_limit=16777216;");
 	if (rc == 0 && writer)
 		rc = check_mode(c);
 	if (rc == 0 && writer)

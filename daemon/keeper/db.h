@@ -13,7 +13,7 @@ struct db;
 struct connection;
 struct statement;
 
-enum { DB_READERS_MAX = 256, DB_GATE_MS = 200 };
+enum { DB_READERS_MAX = 256, DB_GATE_MS = 200, DB_GIVE_BACK_PAGES = 64, DB_FREE_PAGES_KEPT = 256 };
 
 /* Opens or makes the database at path and brings it to this program's version. UNAVAILABLE with a sentence if it can
  * not be opened; CONFLICT if it is newer than this program. The caller closes it. */
@@ -40,6 +40,10 @@ int db_write(struct db *db, int (*job)(struct connection *c, void *arg), void *a
 /* Copies what the log holds into the database and empties it: what was deleted is then gone from both. New readers
  * wait for it, for DB_GATE_MS at the most; AGAIN if the old ones are not gone by then. */
 int db_truncate_log(struct db *db);
+
+/* Gives free pages back to the file system, at most DB_GIVE_BACK_PAGES in one write, so that nobody waits long;
+ * DB_FREE_PAGES_KEPT stay, for what comes next. Returns how many it gave. None ever in a file that was not begun for it. */
+int db_give_back(struct db *db);
 
 /* Shut: from here on db_write() is UNAVAILABLE, and what was written before it is done. For a database that is about to
  * be replaced. */

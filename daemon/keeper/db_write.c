@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -274,6 +275,38 @@ int db_truncate_log(struct db *db)
 	}
 	give_lead_back(db);
 	return rc;
+}
+
+static int free_pages(struct connection *c, int64_t *ret)
+{
+	char pages[24] = "";
+	int rc = db_ask(c, "PRAGMA freelist_count", pages, sizeof pages);
+	*ret = strtoll(pages, NULL, 10);
+	return rc;
+}
+
+static int give_back(struct connection *c, void *arg)
+{
+	char sql[64];
+	int64_t before, after, *ret_given = arg;
+	int rc = free_pages(c, &before);
+	if (rc < 0 || before <= DB_FREE_PAGES_KEPT)
+		return rc;
+	int64_t most = before - DB_FREE_PAGES_KEPT;
+	sqlite3_snprintf(sizeof sql, sql, "PRAGMA incremental_vacuum(%lld)",
+			 (long long)(most < DB_GIVE_BACK_PAGES ? most : DB_GIVE_BACK_PAGES));
+	rc = db_run_text(c, sql);
+	if (rc == 0)
+		rc = free_pages(c, &after);
+	*ret_given = rc == 0 ? before - after : 0;
+	return rc;
+}
+
+int db_give_back(struct db *db)
+{
+	int64_t given = 0;
+	int rc = db_write(db, give_back, &given);
+	return rc < 0 ? rc : (int)given;
 }
 
 /* Who waits for the lead when it is shut still gets it: what was taken is written. */

@@ -27,6 +27,7 @@ enum {
 	AUDIT_SECONDS = 86400,
 	STALE_SECONDS = 30, /* and three rounds: a result older than this is not told */
 	PROBE_MAX_BYTES = 1024,
+	SHRINK_WRITES = 16, /* a round; 8 MiB */
 };
 
 #define PROBE_TEXT "this opens under the right keyring"
@@ -316,6 +317,15 @@ static void empty_log(struct keeper *k)
 		log_detail(EVENT_LOG_NOT_EMPTIED, "%s", fault_detail());
 }
 
+/* In small writes, and only some a round: pulls come in between. Where it can not be done now it is done later, and that
+ * the database can not be written tells check_database(). */
+static void shrink(struct keeper *k)
+{
+	for (unsigned n = 0; n < SHRINK_WRITES; n++)
+		if (db_give_back(k->db) <= 0)
+			return;
+}
+
 /* ---- the thread ---- */
 
 static bool wait_seconds(struct health *h, unsigned seconds, bool (*done)(const struct health *h))
@@ -380,6 +390,7 @@ static void *health_main(void *arg)
 		check_all(k);
 		inspect_count(k);
 		empty_log(k);
+		shrink(k);
 		turn(k->health, &k->health->rounds);
 	} while (!pause_between(k));
 	return NULL;

@@ -14,8 +14,8 @@ SEALED_MORE = 43 + 12 + 16  # a password, a nonce and a tag beside each file
 class Source:
     """A service whose opener finds in the next file what it is told to."""
 
-    def __init__(self, folder):
-        self.service = Service(folder)
+    def __init__(self, folder, config=None):
+        self.service = Service(folder, config=config)
         self.opener = FakeOpener(self.service, "pfx", None)
 
     def file(self, identities, chain=b""):
@@ -130,6 +130,35 @@ def there_are_as_many_users_as_the_configuration_says_however_they_are_made(fold
     service.import_pfx("more@example.org", b"x", "x").expect(201)
     service.import_pfx("evenmore@example.org", b"x", "x").expect(409, "conflict")
     opener.close()
+
+
+@test
+def the_database_shrinks_after_deletions_while_devices_pull(folder):
+    """Beside limits, because it takes a history as large as one can be."""
+    source = Source(folder, config="[keeper]\nhealth_seconds = 1\n")
+    database = source.service.dir / "pfxd.db"
+    device = source.service.enrol(BOB, "P-256")
+    gone = threading.Event()
+
+    def pull():
+        while not gone.is_set():
+            device.pull().expect(200)
+
+    def fill_and_delete():
+        try:
+            source.file([identity(certificate=b"%d" % n, legacy=b"x" * 200000) for n in range(20)]).expect(201)
+            wait_until(lambda: database.stat().st_size > 4 * 2 ** 20, what="a large database")
+            source.service.admin("DELETE", f"/v1/users/{ANN}").expect(204)
+            # DB_FREE_PAGES_KEPT and what is in use.
+            wait_until(lambda: database.stat().st_size < 3 * 2 ** 20, 60, "the end of a large database")
+        finally:
+            gone.set()
+
+    in_parallel(fill_and_delete, pull)
+    source.service.stop()
+    with contextlib.closing(source.service.database()) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("PRAGMA freelist_count").fetchone()[0] >= 200, "nothing is kept for what comes next"
 
 
 if __name__ == "__main__":

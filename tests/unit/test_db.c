@@ -503,6 +503,36 @@ TEST(what_was_deleted_is_in_no_file_once_the_log_is_emptied)
 	assert_false(file_holds_marker(f->path, "-wal"));
 }
 
+static int fill(struct connection *c, void *arg)
+{
+	STATEMENT s = NULL;
+	BUF bytes = buf_of(1 << 22);
+	int pages = *(const int *)arg;
+	assert_true(buf_reserve(bytes, (size_t)pages * 8192));
+	assert_done(statement_get(c, SQL_meta_put, &s));
+	bind_text(s, 1, VIEW("filling"));
+	bind_blob(s, 2, buf_view(bytes));
+	return statement_run(s);
+}
+
+TEST(free_pages_are_given_back_some_at_a_time_and_some_are_kept)
+{
+	struct fixture *f = *state;
+	int none = 0, many = DB_FREE_PAGES_KEPT + DB_GIVE_BACK_PAGES;
+	assert_int_equal(db_give_back(f->keeper.db), 0);
+	assert_done(db_write(f->keeper.db, fill, &many));
+	assert_int_equal(db_give_back(f->keeper.db), 0);
+	assert_done(db_write(f->keeper.db, fill, &none));
+	int64_t left = look_up(f, "PRAGMA freelist_count");
+	assert_in_range(left, DB_FREE_PAGES_KEPT + 1, many + 8);
+	for (; left > DB_FREE_PAGES_KEPT; left = look_up(f, "PRAGMA freelist_count")) {
+		int64_t most = left - DB_FREE_PAGES_KEPT;
+		assert_int_equal(db_give_back(f->keeper.db), most < DB_GIVE_BACK_PAGES ? most : DB_GIVE_BACK_PAGES);
+	}
+	assert_int_equal(left, DB_FREE_PAGES_KEPT);
+	assert_int_equal(db_give_back(f->keeper.db), 0);
+}
+
 TEST(a_reader_that_is_out_keeps_the_log_from_being_emptied_and_costs_nothing_else)
 {
 	struct fixture *f = *state;
@@ -586,6 +616,7 @@ int main(void)
 		keeper_test(a_parameter_that_is_not_there_is_our_own_error_and_does_not_stick),
 		keeper_test(a_row_whose_owner_is_not_there_is_refused),
 		keeper_test(changed_rows_are_counted),
+		keeper_test(free_pages_are_given_back_some_at_a_time_and_some_are_kept),
 		keeper_test(what_was_deleted_is_in_no_file_once_the_log_is_emptied),
 		keeper_test(a_reader_that_is_out_keeps_the_log_from_being_emptied_and_costs_nothing_else),
 		keeper_test(a_full_disk_is_unavailable_and_when_there_is_room_it_goes_on),
