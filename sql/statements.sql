@@ -6,9 +6,6 @@ SELECT value FROM meta WHERE name = $1;
 -- meta_put
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
--- meta_replace
-INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
-
 -- database_is_filled
 SELECT 1 FROM meta UNION ALL SELECT 1 FROM audit_head UNION ALL SELECT 1 FROM audit UNION ALL SELECT 1 FROM users
 UNION ALL SELECT 1 FROM identities UNION ALL SELECT 1 FROM devices UNION ALL SELECT 1 FROM tokens LIMIT 1;

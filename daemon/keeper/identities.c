@@ -325,7 +325,7 @@ static void publish(struct keeper *k, int64_t at, uint64_t total, uint64_t reada
 static int store_result(struct connection *c, void *arg)
 {
 	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_meta_replace, &s);
+	int rc = statement_get(c, SQL_meta_put, &s);
 	if (rc < 0)
 		return rc;
 	bind_text(s, 1, view_text(RESULT_NAME));

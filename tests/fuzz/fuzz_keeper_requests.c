@@ -391,7 +391,7 @@ static void populate(void)
 	add_enroll(frames, 'D');
 	world.rest = buf_view(frames);
 	struct view fields = fuzz_take_until(&world.rest, FUZZ_FRAME_MARK);
-	MUST(view_get_u8(&fields, &verb) && handle(&world.k, SOCKET_DEVICE, verb, fields, answer) == 0);
+	MUST(view_get_u8(&fields, &verb) && handle(&world.k, SOCKET_DEVICE, -1, verb, fields, answer) == 0);
 	find_fingerprint(answer);
 }
 
