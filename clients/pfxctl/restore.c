@@ -75,7 +75,7 @@ static int await_service(const struct server *server)
 	if (rc == EXIT_DONE && read_inspection(fields, &m) < 0)
 		rc = other_version();
 	if (rc)
-		return trouble(rc, "the backup is in the place of the database, but the service does not come back: %s",
+		return trouble((enum exit_status)rc, "the backup is in the place of the database, but the service does not come back: %s",
 			       trouble_text());
 	return EXIT_DONE;
 }
