@@ -54,7 +54,7 @@ static int make_copy(struct keeper *k, struct copy *copy, struct progress *p)
 	progress_begin(p, STAGE_COPYING);
 	if (rc == 0)
 		rc = progress_tell(p, 0, 0);
-	return rc < 0 ? rc : db_copy(db_path(k->db), copy->path, &watch);
+	return rc < 0 ? rc : db_copy(k->db, copy->path, &watch);
 }
 
 static int fill(struct copy *copy, struct msg_backed_up *ret)

@@ -1,9 +1,8 @@
 /* Whole copies of the database, and whether a file is one. Keeper only. A copy that was somewhere else may hold
  * anything: nothing in it is run, and nothing of it believed, before it was looked at here. */
 #define SQL_MIGRATIONS
-#include "sql.h"
-
 #include "db_copy.h"
+#include "db_parts.h"
 
 #include "fault.h"
 
@@ -101,25 +100,27 @@ static int sync_file(const char *path)
 	return rc;
 }
 
-static int copy_into(const char *from_path, const char *to_path, const struct db_watch *watch)
+/* By a reader of the driver's, in one transaction for all steps: SQLite would begin the copy anew whenever somebody else
+ * has written. A connection beside the driver's would keep SQLite's notes of the log alive, which must go after an I/O
+ * error: see db_write.c. */
+static int copy_into(struct connection *from, const char *to_path, const struct db_watch *watch)
 {
-	HANDLE from = NULL;
 	HANDLE to = NULL;
-	int rc = open_handle(from_path, SQLITE_OPEN_READONLY, &from);
+	int rc = open_handle(to_path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &to);
 	if (rc == 0)
-		rc = open_handle(to_path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &to);
-	/* One transaction for all steps: SQLite would begin the copy anew whenever somebody else has written. */
-	if (rc == 0)
-		rc = run_text(from, "BEGIN; SELECT count(*) FROM sqlite_master;");
+		rc = run_text(from->handle, "SELECT count(*) FROM sqlite_master;");
 	/* Nobody needs half of a copy. It is synced when it is whole. */
 	if (rc == 0)
 		rc = run_text(to, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;");
-	return rc < 0 ? rc : copy_pages(from, to, watch);
+	return rc < 0 ? rc : copy_pages(from->handle, to, watch);
 }
 
-int db_copy(const char *from, const char *to, const struct db_watch *watch)
+int db_copy(struct db *from, const char *to, const struct db_watch *watch)
 {
-	int rc = copy_into(from, to, watch);
+	READER c = NULL;
+	int rc = db_read(from, &c);
+	if (rc == 0)
+		rc = copy_into(c, to, watch);
 	return rc < 0 ? rc : sync_file(to);
 }
 

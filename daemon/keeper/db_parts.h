@@ -1,5 +1,5 @@
-/* What the two halves of the driver share: db.c (connections, reading, statements) and db_write.c (the one writer). No
- * other file may look inside. */
+/* What the parts of the driver share: db.c (connections, reading, statements), db_write.c (the one writer) and db_copy.c
+ * (copies of the whole). No other file may look inside. */
 #ifndef PFXD_DB_PARTS_H
 #define PFXD_DB_PARTS_H
 
