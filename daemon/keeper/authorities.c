@@ -36,8 +36,12 @@ static int count(struct keeper *k, struct connection *c, struct need needs[stati
 		struct view der = column_view(s, 1);
 		const uint8_t *at = der.p;
 		CERTIFICATE certificate = d2i_X509(NULL, &at, (long)der.len);
-		if (certificate && keyring_ca_of(k->keyring, certificate, &n) == 0)
+		int found = certificate ? keyring_ca_of(k->keyring, certificate, &n) :
+					  fail(FAULT_INTERNAL, "a device certificate can not be read");
+		if (found == 0)
 			count_one(&needs[n], column_view(s, 0), column_number(s, 2));
+		else if (found != -FAULT_UNAUTHORIZED) /* or a CA that is needed would be retired */
+			return found;
 	}
 	return rc;
 }

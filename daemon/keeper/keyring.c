@@ -407,12 +407,15 @@ EVP_PKEY *keyring_request_key(const struct keyring *k)
 
 int keyring_ca_of(const struct keyring *k, X509 *certificate, size_t *ret)
 {
+	errno = 0;
 	for (size_t i = 0; i < k->ca_count; i++)
 		if (X509_check_issued(k->authorities[i].ca.certificate, certificate) == X509_V_OK) {
 			*ret = i;
 			return 0;
 		}
 	ERR_clear_error();
+	if (errno == ENOMEM) /* OpenSSL reads the extensions only now, and does not say why it could not */
+		return fail(FAULT_UNAVAILABLE, "no memory to read a certificate");
 	return fail(FAULT_UNAUTHORIZED, "the enrolment CA of this client certificate was retired: enrol the device "
 					"again");
 }

@@ -67,7 +67,8 @@ EVP_PKEY *keyring_signer_key(const struct keyring *keyring, size_t i);
 /* The key of ca-request, or NULL. Owned by the keyring. */
 EVP_PKEY *keyring_request_key(const struct keyring *keyring);
 
-/* Which CA issued a certificate, by the names and key ids in both. UNAUTHORIZED if none of these did. */
+/* Which CA issued a certificate, by the names and key ids in both. UNAUTHORIZED if none of these did; UNAVAILABLE
+ * without memory. */
 int keyring_ca_of(const struct keyring *keyring, X509 *certificate, size_t *ret);
 /* Appends CA number i and the certificates above it as PEM, issuer first, root last. */
 int keyring_put_ca_pem(const struct keyring *keyring, size_t i, struct buf *ret);
