@@ -157,6 +157,12 @@ int health_rewrap(struct keeper *k)
 	return db_write(k->db, rewrap_probe, k);
 }
 
+static int no_probe(const char *path)
+{
+	return fail(FAULT_TAMPERED, "the database %s was changed outside this service: its test value is gone, and its "
+		    "audit chain may be: restore a backup", path);
+}
+
 /* The stored value under s, which the caller gives back before c. */
 static int find_probe(struct connection *c, const char *path, struct statement **s)
 {
@@ -165,11 +171,7 @@ static int find_probe(struct connection *c, const char *path, struct statement *
 		return rc;
 	bind_text(*s, 1, view_text(PROBE_NAME));
 	rc = statement_step(*s);
-	if (rc == 0)
-		return fail(FAULT_TAMPERED,
-			    "the database %s was changed outside this service: its test value is gone, and its "
-			    "audit chain may be: restore a backup", path);
-	return rc < 0 ? rc : 0;
+	return rc == 0 ? no_probe(path) : rc < 0 ? rc : 0;
 }
 
 int health_wrapping_id(struct db *db, char ret[static KEYRING_ID_CHARS + 1])
@@ -179,7 +181,7 @@ int health_wrapping_id(struct db *db, char ret[static KEYRING_ID_CHARS + 1])
 	if (rc == 0)
 		rc = health_probe_id(c, ret);
 	if (rc == 0 && !*ret)
-		rc = fail(FAULT_TAMPERED, "the test value of %s is none", db_path(db));
+		rc = no_probe(db_path(db));
 	return rc;
 }
 

@@ -334,13 +334,22 @@ static int died(struct pool *p, int rc)
 	       fail(FAULT_MALFORMED_CSR, "the process that opened this request did not survive it");
 }
 
-static int said_error(const struct msg_error *error)
+/* In our words: an opener that compares keys gets all of them, and what is found goes into the log. */
+static int checked_badly(enum fault fault)
+{
+	return fail(fault, "%s", fault == FAULT_KEY_MISMATCH ? "the key is not that of the certificate" :
+							      "an opener can not read its key or certificate");
+}
+
+static int said_error(const struct pool *p, const struct msg_error *error)
 {
 	bool allowed = fault_status(-error->fault) == 422 || error->fault == FAULT_MALFORMED_REQUEST ||
 		       error->fault == FAULT_UNAVAILABLE;
 	/* Its sentence stays here: what is internal goes into the log, where one that was taken over could put a key. */
 	if (!allowed)
 		return fail(FAULT_INTERNAL, "an opener told an error that is not one of its own (%u)", error->fault);
+	if (p->verb == VERB_CHECK_IDENTITY)
+		return checked_badly((enum fault)error->fault);
 	return fail((enum fault)error->fault, "%.*s", (int)error->detail.len, (const char *)error->detail.p);
 }
 
@@ -361,7 +370,7 @@ static int finish(struct pool *p, const struct opener *o, struct buf *answer, in
 		return rc == -FAULT_UNAVAILABLE ? rc : died(p, rc);
 	}
 	keep(p, o, 0);
-	return verb == VERB_ERROR ? said_error(&error) : 0;
+	return verb == VERB_ERROR ? said_error(p, &error) : 0;
 }
 
 static int exchange(struct pool *p, struct view token_id, struct buf *request, struct buf *answer,

@@ -201,7 +201,8 @@ def kill(service, victim, moment_ms):
 
 
 def play(folder, rounds, seed, config="[keeper]\nhealth_seconds = 1\n", say=lambda text: None):
-    """Returns how many steps were answered and how many answers were lost."""
+    """Returns how many steps were answered, how many answers were lost, and {victim: how often it was killed}."""
+    killed = dict.fromkeys(VICTIMS, 0)
     service = Service(folder, config=config)
     people = [Person(service, folder, n) for n in range(PEOPLE)]
     for number in range(rounds):
@@ -214,8 +215,9 @@ def play(folder, rounds, seed, config="[keeper]\nhealth_seconds = 1\n", say=lamb
             for kind, choice in plan:
                 person.step(kind, choice)
 
-        in_parallel(lambda: kill(service, victim, moment), *[lambda p=p, plan=plan: load(p, plan)
+        hit, *_ = in_parallel(lambda: kill(service, victim, moment), *[lambda p=p, plan=plan: load(p, plan)
                                                              for p, plan in zip(people, plans)])
+        killed[victim] += hit
         if victim == "launcher" or number % LIFE_ROUNDS == LIFE_ROUNDS - 1:
             service.kill()
             service.start()
@@ -226,7 +228,7 @@ def play(folder, rounds, seed, config="[keeper]\nhealth_seconds = 1\n", say=lamb
         check_database(service)
     service.stop()
     check_database(service)
-    return sum(p.answered for p in people), sum(p.lost for p in people)
+    return sum(p.answered for p in people), sum(p.lost for p in people), killed
 
 
 def begin():
@@ -235,9 +237,10 @@ def begin():
     print(f"{rounds} rounds, seed {seed}; again: tests/crash/kill.py {rounds} {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="pfxd-crash-") as folder:
         try:
-            answered, lost = play(pathlib.Path(folder), rounds, seed, say=lambda text: print(text, flush=True))
+            answered, lost, killed = play(pathlib.Path(folder), rounds, seed, say=lambda text: print(text, flush=True))
         finally:
             Service.end_all()
+    print("killed:", ", ".join(f"{victim} {times} times" for victim, times in killed.items()))
     print(f"{rounds} rounds: {answered} requests were answered, {lost} answers were lost; "
           "all that was answered is there")
 

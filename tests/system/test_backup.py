@@ -271,7 +271,7 @@ def a_backup_of_an_older_version_is_brought_to_this_one(folder):
     backup(service, folder / "b")
     before = phone.history()
     with contextlib.closing(sqlite3.connect(folder / "b", isolation_level=None)) as database:
-        for statement in ("DROP INDEX identities_recipient", "DROP INDEX identities_key_identifier",
+        for statement in ("DROP INDEX identities_key", "DROP INDEX identities_recipient", "DROP INDEX identities_key_identifier",
                           "ALTER TABLE identities DROP COLUMN key_identifier", "PRAGMA user_version = 1",
                           "PRAGMA wal_checkpoint(TRUNCATE)"):
             database.execute(statement)

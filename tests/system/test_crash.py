@@ -14,9 +14,10 @@ ROUNDS, SEED = 25, "1"
 @test
 def whatever_is_killed_at_whatever_moment_of_a_mixed_load_all_that_was_answered_is_there(folder):
     rounds = []
-    answered, lost = kill.play(folder, ROUNDS, SEED, say=rounds.append)
+    answered, lost, killed = kill.play(folder, ROUNDS, SEED, say=rounds.append)
     print(f"seed {SEED}, {ROUNDS} rounds: {answered} requests were answered, {lost} answers were lost")
     assert len(rounds) == ROUNDS and answered > 10 * ROUNDS
+    assert killed["keeper"] and killed["front-admin"] and killed["front-device"], killed
 
 
 if __name__ == "__main__":

@@ -38,6 +38,14 @@ class Rotated:
         with contextlib.closing(sqlite3.connect(f"file:{self.service.dir}/pfxd.db?mode=ro", uri=True)) as database:
             return dict(database.execute("SELECT key_id, count(*) FROM identities GROUP BY key_id"))
 
+    def wrapped(self):
+        """The wrapped data keys."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.service.dir}/pfxd.db?mode=ro", uri=True)) as database:
+            return [row[0] for row in database.execute("SELECT wrapped_key FROM identities")]
+
+    def on_disk(self, value):
+        return any(value in path.read_bytes() for path in self.service.dir.glob("pfxd.db*") if path.is_file())
+
     def events(self):
         records = self.service.admin("GET", "/v1/audit?limit=1000").expect(200).json["records"]
         return [(r["event"], r["object"]) for r in records if r["event"].startswith(("keyring.", "ca."))]
@@ -120,7 +128,7 @@ def the_keeper_may_be_killed_at_any_time_and_goes_on(folder):
     world.begin()
     new = world.newest()[0]
     world.service.end("keeper")
-    seen = set()
+    seen = set()  # how many were under the new key at a kill
     for n in range(40):
         mark = len(world.service.messages["keeper"])
         world.service.begin("keeper")
@@ -135,10 +143,12 @@ def the_keeper_may_be_killed_at_any_time_and_goes_on(folder):
         seen.add(under.get(new, 0))
         if under.get(new, 0) == 400:
             break
+    assert any(0 < n < 400 for n in seen), seen
     world.service.begin("keeper")
     wait_until(lambda: world.under() == {new: 400}, 60, "the rest")
     world.service.wait_ready()
     world.check()
+    assert b"400 of 400" in world.ctl("verify", ok=True).stdout, "each of them opens"
     assert world.events() == [("keyring.rotate", new)], world.events()
 
 
@@ -147,9 +157,12 @@ def a_keyring_from_before_is_refused_by_a_sentence_and_opens_nothing(folder):
     world = Rotated(folder, 3)
     keyring = world.service.dir / "keyring"
     stolen = keyring.read_bytes()
+    wrapped = world.wrapped()
+    assert len(wrapped) == 3 and all(world.on_disk(key) for key in wrapped), "the control: they were there"
     world.begin()
     world.service.renew("keeper")
     world.ctl(*ROTATE, ok=True)
+    wait_until(lambda: not any(world.on_disk(key) for key in wrapped), 60, "the end of what the old key opens")
     fresh = keyring.read_bytes()
     world.service.end("keeper")
     keyring.write_bytes(stolen)
