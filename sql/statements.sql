@@ -129,7 +129,7 @@ SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, 
 SELECT fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates WHERE device_id = $1
 ORDER BY not_after DESC, issued_at DESC, replaces DESC;
 -- device_certificates_in_use
-SELECT c.device_id, c.der, c.not_after FROM device_certificates c JOIN devices d ON d.id = c.device_id AND d.state = 1
+SELECT c.device_id, c.der, c.not_after FROM device_certificates c JOIN devices d ON d.id = c.device_id AND d.state <> 2
 WHERE c.not_after > $1 ORDER BY c.device_id;
 -- device_certificate_insert
 INSERT INTO device_certificates (fingerprint, device_id, der, issued_at, not_after, replaces, csr_sha256, mac)
@@ -160,9 +160,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- enrolment_spend
 UPDATE enrolments SET spent_at = $2, device_id = $3, csr_sha256 = $4, mac = $5 WHERE token_sha256 = $1 AND spent_at = 0;
 
--- enrolment_alive_after
+-- enrolment_unspent_after
 SELECT token_sha256, id, user_id, name, platform, created_at, expires_at, spent_at, device_id, csr_sha256, mac
-FROM enrolments WHERE spent_at = 0 AND expires_at > $1 AND token_sha256 > $2 ORDER BY token_sha256 LIMIT 1;
+FROM enrolments WHERE spent_at = 0 AND expires_at > 0 AND token_sha256 > $1 ORDER BY token_sha256 LIMIT 1;
 -- enrolment_end
 UPDATE enrolments SET expires_at = 0, mac = $2 WHERE token_sha256 = $1;
 

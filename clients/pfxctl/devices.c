@@ -125,6 +125,8 @@ static int release_all(const struct cli *cli, struct session *session)
 	size_t i, released = 0, refused = 0;
 	json_t *device;
 	int rc = session_list(session, "/v1/devices", "devices", UINT64_MAX, &answer);
+	if (rc)
+		return rc;
 	json_array_foreach(json_object_get(answer, "devices"), i, device) {
 		if (rc != EXIT_DONE && rc != EXIT_REFUSED)
 			return rc;

@@ -102,8 +102,11 @@ static bool split_all(const uint8_t *secret, unsigned threshold, unsigned count,
 		numbers[i] = (uint8_t)(i + 1);
 	gfshare_fill_rand = fill_random;
 	gfshare_ctx *split = gfshare_ctx_init_enc(numbers, count, (unsigned char)threshold, SECRET_BYTES);
-	if (!split || RAND_bytes(head + AT_SET, SET_BYTES) != 1)
+	if (!split || RAND_bytes(head + AT_SET, SET_BYTES) != 1) {
+		if (split)
+			gfshare_ctx_free(split);
 		return false;
+	}
 	memcpy(copy_secret, secret, sizeof copy_secret);
 	gfshare_ctx_enc_setsecret(split, copy_secret);
 	explicit_bzero(copy_secret, sizeof copy_secret);

@@ -272,6 +272,8 @@ static int put_intermediate(struct connection *c, struct view sha256, struct buf
 		return fail(FAULT_TAMPERED, "the chain certificate %s was changed or is gone", hex);
 	}
 	pem_encode("CERTIFICATE", column_view(s, 0), pem);
+	if (!buf_ok(pem))
+		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 	json_string(ret, buf_view(pem));
 	return 0;
 }
@@ -331,6 +333,8 @@ static int put_trusted(const struct keyring *keyring, struct buf *ret)
 	for (size_t i = 0; rc == 0 && keyring_ca_certificate(keyring, i); i++) {
 		buf_reset(pem);
 		rc = keyring_put_ca_pem(keyring, i, pem);
+		if (rc == 0 && !buf_ok(pem))
+			rc = fail(FAULT_UNAVAILABLE, "no memory for a certificate");
 		json_string(ret, buf_view(pem));
 	}
 	json_end(ret, ']');

@@ -5,6 +5,7 @@
 #include "db_copy.h"
 #include "fault.h"
 #include "health.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,11 +211,11 @@ int copy_take_over(struct copy *copy)
 		rc = fail(FAULT_UNAVAILABLE, "can not rename %s: %s", copy->path, strerror(errno));
 	if (rc < 0)
 		return rc;
-	rc = sync_folder_of(committed);
-	/* The service goes on with the old one, and a later start must not find this one. */
-	if (rc < 0)
-		rename(committed, copy->path);
-	return rc;
+	/* By this name the next start takes it, also if it could not be synced: there is no way back, for after a cut either
+	 * name may be there. Nothing is written to the old one any more. */
+	if (sync_folder_of(committed) < 0)
+		log_detail(EVENT_RESTORING, "%s", fault_detail());
+	return 0;
 }
 
 /* The log of the old one goes first, for SQLite would bring it into the new one. Without it the old one is of no use,

@@ -174,9 +174,11 @@ static int make_model(long long version, sqlite3 **ret)
 	return rc;
 }
 
-static const char objects[] = "SELECT type || ' ' || name || ' of ' || tbl_name FROM sqlite_master ORDER BY 1";
+static const char objects[] = "SELECT type || ' ' || name || ' of ' || tbl_name, coalesce(sql, '') FROM sqlite_master "
+			      "ORDER BY 1";
 
-/* Compares what there is, by kind and name. A trigger or a view would be run by statements that know nothing of it. */
+/* Compares what there is with what this service makes, to the letter. A trigger or a view would be run by statements that
+ * know nothing of it; and a column of another kind can keep a row from being found, or from being changed. */
 static int compare_objects(sqlite3 *handle, sqlite3 *model)
 {
 	PREPARED one = NULL;
@@ -200,6 +202,10 @@ static int compare_objects(sqlite3 *handle, sqlite3 *model)
 		if (!is || !should || strcmp(is, should) != 0)
 			return fail(FAULT_TAMPERED, "it has a %s where this service makes a %s", is ? is : "?",
 				    should ? should : "?");
+		const char *made = (const char *)sqlite3_column_text(one, 1);
+		const char *should_be = (const char *)sqlite3_column_text(other, 1);
+		if (!made || !should_be || strcmp(made, should_be) != 0)
+			return fail(FAULT_TAMPERED, "its %s is not made as this service makes it", should);
 	}
 }
 

@@ -244,6 +244,9 @@ int devices_set_state(struct keeper *k, struct connection *c, const struct actor
 	bind_number(s, 2, device->state);
 	bind_blob(s, 3, view_of(mac, sizeof mac));
 	rc = statement_run(s);
+	if (rc == 0 && rows_changed(c) != 1)
+		rc = fail(FAULT_TAMPERED, "device %.*s could not be changed", (int)device->id.len,
+			  (const char *)device->id.p);
 	const struct audit_record r = { .event = events[state], .actor = actor->id, .user_id = device->user_id,
 					.object = device->id, .request_id = actor->request_id };
 	return rc < 0 ? rc : audit_append(k, c, &r);

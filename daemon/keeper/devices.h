@@ -62,11 +62,10 @@ int devices_revoke_all(struct keeper *k, struct connection *c, const struct acto
 int devices_set_state(struct keeper *k, struct connection *c, const struct actor *actor, struct row_device *device,
 		      enum state state);
 
-/* After a restore (hold.c): holds every active device, and ends every enrolment token that was not spent and had not
- * expired at the moment alive_at; each with its audit record. *ret_count is how many they were. */
+/* After a restore (hold.c): holds every active device, and ends every enrolment token that was not spent; each
+ * with its audit record. *ret_count is how many they were. */
 int devices_hold_all(struct keeper *k, struct connection *c, const struct actor *actor, uint64_t *ret_count);
-int enrolments_end_all(struct keeper *k, struct connection *c, const struct actor *actor, int64_t alive_at,
-		       uint64_t *ret_count);
+int enrolments_end_all(struct keeper *k, struct connection *c, const struct actor *actor, uint64_t *ret_count);
 
 /* Appends msg_device_facts of one device. */
 int devices_put_facts(const struct keyring *keyring, struct connection *c, const struct row_device *device,

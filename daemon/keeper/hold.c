@@ -44,23 +44,25 @@ static int end_enrolment(struct keeper *k, struct connection *c, const struct ac
 	bind_blob(s, 1, row->token_sha256);
 	bind_blob(s, 2, view_of(mac, sizeof mac));
 	rc = statement_run(s);
+	if (rc == 0 && rows_changed(c) != 1)
+		rc = fail(FAULT_TAMPERED, "enrolment %.*s could not be ended", (int)row->id.len,
+			  (const char *)row->id.p);
 	const struct audit_record r = { .event = "enrolment.end", .actor = actor->id, .user_id = row->user_id,
 					.object = row->id, .request_id = actor->request_id };
 	return rc < 0 ? rc : audit_append(k, c, &r);
 }
 
-int enrolments_end_all(struct keeper *k, struct connection *c, const struct actor *actor, int64_t alive_at,
-		       uint64_t *ret_count)
+/* Those that have expired as well: by which clock, nobody can say. */
+int enrolments_end_all(struct keeper *k, struct connection *c, const struct actor *actor, uint64_t *ret_count)
 {
 	uint8_t last[32] = { 0 };
 	for (*ret_count = 0;; ++*ret_count) {
 		ROW(enrolment, row);
 		STATEMENT s = NULL;
-		int rc = statement_get(c, SQL_enrolment_alive_after, &s);
+		int rc = statement_get(c, SQL_enrolment_unspent_after, &s);
 		if (rc < 0)
 			return rc;
-		bind_number(s, 1, alive_at);
-		bind_blob(s, 2, view_of(last, sizeof last));
+		bind_blob(s, 1, view_of(last, sizeof last));
 		rc = statement_step(s);
 		if (rc <= 0)
 			return rc;

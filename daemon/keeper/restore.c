@@ -9,6 +9,7 @@
 #include "identities.h"
 #include "log.h"
 #include "serve.h"
+#include "wallclock.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -79,9 +80,11 @@ static int distrust(struct connection *c, void *arg)
 	struct restoring *r = arg;
 	struct keeper *opened = &r->copy->opened;
 	const struct actor root = { .id = view_text("root") };
-	int rc = r->m.trust_devices ? 0 : devices_hold_all(opened, c, &root, &r->held);
+	int rc = wallclock_inherit(opened, c, r->copy->k);
+	if (rc == 0 && !r->m.trust_devices)
+		rc = devices_hold_all(opened, c, &root, &r->held);
 	if (rc == 0)
-		rc = enrolments_end_all(opened, c, &root, r->found.last_record_at, &r->ended);
+		rc = enrolments_end_all(opened, c, &root, &r->ended);
 	return rc < 0 ? rc : record_restore(r, c);
 }
 

@@ -117,6 +117,20 @@ static int keep_before(struct connection *c, void *arg)
 	return write_marks(k->keyring, c, stored);
 }
 
+int wallclock_inherit(struct keeper *k, struct connection *c, const struct keeper *from)
+{
+	struct marks stored;
+	int64_t mark, known = atomic_load(&from->clock_mark);
+	int rc = last_record(c, &mark);
+	if (rc == 0)
+		rc = read_marks(k->keyring, c, &stored);
+	if (rc < 0)
+		return rc;
+	mark = stored.mark > mark ? stored.mark : mark;
+	atomic_store(&k->clock_mark, known > mark ? known : mark);
+	return 0;
+}
+
 /* If it can not be written now the next look does it. */
 static void suspect(struct keeper *k, int64_t before)
 {

@@ -16,6 +16,8 @@ enum {
 
 /* Reads what is on record of the time. At the start. */
 int wallclock_read(struct keeper *k);
+/* Before the first record in a copy that is to be restored, k: it gets the latest time that it or the service knows. */
+int wallclock_inherit(struct keeper *k, struct connection *c, const struct keeper *from);
 /* Looks at the clock, and remembers that it jumped. UNAVAILABLE, with a sentence, while it is behind or under
  * suspicion. On the thread of the health checks. */
 int wallclock_look(struct keeper *k);
