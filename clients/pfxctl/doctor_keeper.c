@@ -71,9 +71,10 @@ static void tell_database(struct doctor *d, const struct msg_inspection *m)
 	const char *path = (const char *)m->database.p;
 	unsigned long long mib = m->database_bytes / MIB;
 	if (m->state == DATABASE_DAMAGED)
-		doctor_tell(d, FINDING_MEND, "database file", "systemctl stop pfxd.target pfxd-keeper; keep the file "
-			    "as it is, and restore the last backup that verifies; then look at the disk", "%.*s: %.*s", len, path,
-			    (int)m->damage.len, (const char *)m->damage.p);
+		doctor_tell(d, FINDING_MEND, "database file", "systemctl stop pfxd.target pfxd-keeper; move the file "
+			    "and what is beside it (-wal, -shm) away, and keep them; systemctl start pfxd.target; pfxctl "
+			    "restore FILE, the last backup that verifies; then look at the disk",
+			    "%.*s: %.*s", len, path, (int)m->damage.len, (const char *)m->damage.p);
 	else
 		doctor_tell(d, FINDING_OK, "database file", "", "%.*s, %llu MiB, version %u, %s; %llu users, "
 			    "%llu identities, %llu devices", len, path, mib, m->schema,

@@ -417,7 +417,7 @@ int keyring_import_run(const struct cli *cli)
 		cli_say(cli, "next: systemctl start pfxd.target, then pfxctl doctor, which sees whether it belongs to "
 			"%s", m.server.database);
 	else
-		cli_say(cli, "next: put the database that belongs to it to %s, owned by the keeper's user; then "
-			"systemctl start pfxd.target", m.server.database);
+		cli_say(cli, "next: systemctl start pfxd.target, then pfxctl restore BACKUP (a backup put to %s by hand "
+			"holds no device and ends no token)", m.server.database);
 	return EXIT_DONE;
 }

@@ -36,7 +36,8 @@ static const struct cli_option options[OPT_COUNT] = {
 	[OPT_TOKEN_OUT] = { "token-out", "FILE", "write the token there (0600) and do not print it" },
 	[OPT_FORCE] = { "force", NULL, "overwrite the file that is there" },
 	[OPT_ROLE] = { "role", "ROLE", "importer: imports, and sees what it imported\n"
-		       "enroller: makes enrolments, revokes devices\n"
+		       "enroller: makes enrolments, revokes devices, and releases\n"
+		       "          those that are held\n"
 		       "auditor:  reads\noperator: health and backup\nadmin:    all" },
 	[OPT_YES] = { "yes", NULL, "do not ask" },
 	[OPT_LIMIT] = { "limit", "N", "the newest N records (default: all)" },
@@ -109,8 +110,9 @@ static const struct cli_command commands[] = {
 	  "  pfx-device enroll, or POST /v1/enroll. --name is needed. Default for --expires-in: one day; at\n"
 	  "  most 604800, a week. The user is made if new.\n", enroll_run },
 	{ "devices release", "[DEVICE-ID...]", 0, MANY, CLI_BIT(OPT_ALL), "let devices in again that are held",
-	  "  After a restore every device is held: its calls get 403, because the backup does not know which were\n"
-	  "  revoked after it was made. Revoke those that are lost, and release the others.\n", devices_release_run },
+	  "  After a restore every device that was active is held, unless --trust-devices was given: its calls get\n"
+	  "  403, because the backup does not know which were revoked after it was made. Revoke those that\n"
+	  "  are lost, and release the others.\n", devices_release_run },
 	{ "devices", "[UPN]", 0, 1, 0, "list devices, of all users or of one", "  Lists devices with their state.\n",
 	  devices_run },
 	{ "revoke", "DEVICE-ID", 1, 1, 0, "revoke a device",
@@ -240,9 +242,9 @@ static const struct cli_command commands[] = {
 	  "  to a new machine. The keeper looks at all of it, and refuses what is damaged, was changed, is of another\n"
 	  "  keyring or of a newer version. Then the backup takes the place of the database, and the service starts\n"
 	  "  again. Cut short at any moment there is either the old one or the new one.\n\n"
-	  "  What was revoked after the backup was made is lost with it. So every device is held (403) until\n"
-	  "  devices release lets it in, unless --trust-devices is given, and enrolment tokens that were not spent\n"
-	  "  are ended. What was deleted after it is there again.\n", restore_run },
+	  "  What was revoked after the backup was made is lost with it. So every active device is held (403)\n"
+	  "  until devices release lets it in, unless --trust-devices is given, and enrolment tokens that were\n"
+	  "  not spent are ended. What was deleted after it is there again.\n", restore_run },
 	{ "verify", "", 0, 0,
 	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_DATABASE) | CLI_BIT(OPT_JSON),
 	  "prove that every identity can still be read, on the server as root",

@@ -33,8 +33,9 @@ static int fill_new(struct connection *c, void *arg)
 	uuid_make(id);
 	if (keyring_first_token(k->keyring).len == 0)
 		return fail(FAULT_CONFLICT,
-			    "the database is empty, and the keyring has no first-token to begin one with: put the "
-			    "database or its backup where [paths] database says");
+			    "the database is empty, and the keyring has no first-token to begin one with: bring "
+			    "the database back; or move the keyring away, pfxctl keyring import an export that has a "
+			    "first-token, start, and pfxctl restore the backup");
 	const struct row_token token = { .id = view_text(id), .token_sha256 = keyring_first_token(k->keyring),
 					 .name = view_text("first"), .role = view_text("admin"),
 					 .created_at = now_seconds() };

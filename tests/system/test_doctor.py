@@ -473,7 +473,7 @@ def a_database_that_is_damaged_is_named(folder):
         file.write(b"\xff" * 64)
     patient.keeper = patient.machine.start_keeper()
     wait_until(lambda: patient.findings()[1] and not patient.unknown(), what="the first checks")
-    patient.only("database file", "damaged", "restore the last backup")
+    patient.only("database file", "damaged", "start pfxd.target; pfxctl restore FILE")
 
 
 @test
