@@ -11,7 +11,8 @@ READABLE = re.compile(r"^(\d+) of (\d+) readable, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d
 
 def metrics(service):
     lines = service.health("/metrics").expect(200).body.decode().splitlines()
-    return {line.split(" ")[0]: int(line.split(" ")[1]) for line in lines if line.startswith("pfxd_identities_")}
+    return {line.split(" ")[0]: int(line.split(" ")[1]) for line in lines
+            if line.startswith(("pfxd_identities_verified", "pfxd_identities_readable"))}
 
 
 def der(command, path):
