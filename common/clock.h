@@ -4,12 +4,15 @@
 #define PFXD_CLOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Milliseconds of the monotonic clock. */
 int64_t clock_ms(void);
 
-/* Makes a condition whose pthread_cond_timedwait() waits until a moment of the monotonic clock. */
+/* Makes a condition for clock_condition_wait(). */
 void clock_condition_init(pthread_cond_t *ret);
+/* Waits until the condition is signalled, or for no reason; lock is held. False once clock_ms() is until_ms. */
+bool clock_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t until_ms);
 
 #endif

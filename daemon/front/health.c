@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct health {
 	pthread_mutex_t lock;
@@ -55,13 +54,10 @@ static void ask_once(struct health *h)
 /* False when it is time to end. */
 static bool pause_between(struct health *h)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += HEALTH_ASK_SECONDS;
+	int64_t until_ms = clock_ms() + HEALTH_ASK_SECONDS * 1000;
 	pthread_mutex_lock(&h->lock);
-	int rc = 0;
-	while (!h->ending && rc == 0)
-		rc = pthread_cond_timedwait(&h->end, &h->lock, &until);
+	while (!h->ending && clock_condition_wait(&h->end, &h->lock, until_ms))
+		;
 	bool go_on = !h->ending;
 	pthread_mutex_unlock(&h->lock);
 	return go_on;

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
 	PARAMETERS_MAX = 24,
@@ -327,10 +326,9 @@ struct watch {
 static void *watch_main(void *arg)
 {
 	struct watch *w = arg;
-	const struct timespec until = { .tv_sec = w->until_ms / 1000, .tv_nsec = w->until_ms % 1000 * 1000000 };
 	pthread_mutex_lock(&w->lock);
-	while (!w->done && clock_ms() < w->until_ms)
-		pthread_cond_timedwait(&w->turned, &w->lock, &until);
+	while (!w->done && clock_condition_wait(&w->turned, &w->lock, w->until_ms))
+		;
 	if (!w->done)
 		sqlite3_interrupt(w->handle);
 	pthread_mutex_unlock(&w->lock);

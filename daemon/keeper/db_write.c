@@ -1,13 +1,13 @@
 /* The driver for SQLite: the one writer, whose commits are shared, and what follows an I/O error. Keeper only. */
 #include "db_parts.h"
 
+#include "clock.h"
 #include "fault.h"
 #include "log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BATCH_MAX = 128 }; /* jobs that share one commit */
 
@@ -25,14 +25,9 @@ struct job {
 /* Waits for those who read, until so many ms from now; db->lock is held. */
 static bool wait_for_readers(struct db *db)
 {
-	struct timespec until;
-	int late = 0;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += DB_GATE_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	while (db->reading > 0 && late == 0)
-		late = pthread_cond_timedwait(&db->turned, &db->lock, &until);
+	int64_t until_ms = clock_ms() + DB_GATE_MS;
+	while (db->reading > 0 && clock_condition_wait(&db->turned, &db->lock, until_ms))
+		;
 	return db->reading == 0;
 }
 

@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 enum {
 	FIRST_ROUND_SECONDS = 3,
@@ -332,13 +331,10 @@ static void shrink(struct keeper *k)
 
 static bool wait_seconds(struct health *h, unsigned seconds, bool (*done)(const struct health *h))
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
-	int late = 0;
+	int64_t until_ms = clock_ms() + (int64_t)seconds * 1000;
 	pthread_mutex_lock(&h->lock);
-	while (!done(h) && late == 0)
-		late = pthread_cond_timedwait(&h->turned, &h->lock, &until);
+	while (!done(h) && clock_condition_wait(&h->turned, &h->lock, until_ms))
+		;
 	bool is_done = done(h);
 	pthread_mutex_unlock(&h->lock);
 	return is_done;

@@ -109,11 +109,9 @@ void openers_free(struct openers *o)
 /* Waits for one of the places. */
 static int take_place(struct pool *p, int64_t deadline_ms)
 {
-	const struct timespec until = { .tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000 };
-	int late = 0;
 	pthread_mutex_lock(&p->lock);
-	while (p->busy >= *p->max && late == 0)
-		late = pthread_cond_timedwait(&p->returned, &p->lock, &until);
+	while (p->busy >= *p->max && clock_condition_wait(&p->returned, &p->lock, deadline_ms))
+		;
 	bool taken = p->busy < *p->max;
 	if (taken)
 		p->busy++;

@@ -19,7 +19,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define KNOWN_NAME "keyring"
 
@@ -194,13 +193,10 @@ static int note(struct connection *c, void *arg)
 /* False when it is time to end. */
 static bool wait_seconds(struct rotation *r, unsigned seconds)
 {
-	struct timespec until;
-	int late = 0;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
+	int64_t until_ms = clock_ms() + (int64_t)seconds * 1000;
 	pthread_mutex_lock(&r->lock);
-	while (!atomic_load(&r->stopping) && late == 0)
-		late = pthread_cond_timedwait(&r->turned, &r->lock, &until);
+	while (!atomic_load(&r->stopping) && clock_condition_wait(&r->turned, &r->lock, until_ms))
+		;
 	pthread_mutex_unlock(&r->lock);
 	return !atomic_load(&r->stopping);
 }

@@ -384,9 +384,7 @@ int serve_self(struct server *s, int fd)
  * nothing more is taken from them: who was taken and then sent away could not know whether he was heard. */
 bool serve_stop(struct server *s, unsigned seconds)
 {
-	int64_t deadline_ms = clock_ms() + (int64_t)seconds * 1000;
-	const struct timespec until = { .tv_sec = deadline_ms / 1000 };
-	int late = 0;
+	int64_t until_ms = clock_ms() + (int64_t)seconds * 1000;
 	eventfd_write(s->end, 1);
 	struct listener *const listeners[] = { &s->device, &s->admin, &s->local };
 	for (size_t i = 0; i < sizeof listeners / sizeof listeners[0]; i++)
@@ -397,8 +395,8 @@ bool serve_stop(struct server *s, unsigned seconds)
 	/* Those who wait for a request see the end of it; those who answer one can still send. */
 	for (struct connection_thread *t = s->connections; t; t = t->next)
 		shutdown(t->fd, SHUT_RD);
-	while (s->connections && late == 0)
-		late = pthread_cond_timedwait(&s->ended, &s->lock, &until);
+	while (s->connections && clock_condition_wait(&s->ended, &s->lock, until_ms))
+		;
 	bool all_ended = !s->connections;
 	pthread_mutex_unlock(&s->lock);
 	return all_ended;
