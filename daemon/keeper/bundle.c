@@ -188,13 +188,12 @@ static void put_facts(struct buf *b, const struct identity *id)
 static int open_parts(const struct key256 *key_secret, const struct binding *binding, struct statement *s,
 		      const char *wanted, struct buf *ret_secret)
 {
-	static const char *const parts[] = { "key", "certificate", "modern", "legacy" };
 	BUF other_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
 	int rc = other_secret ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity");
-	for (int i = 0; rc == 0 && i < 4; i++) {
+	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
 		buf_reset(other_secret);
-		rc = unseal(key_secret, binding, parts[i], column_view(s, 2 + i),
-			    strcmp(parts[i], wanted) == 0 ? ret_secret : other_secret);
+		rc = unseal(key_secret, binding, seal_parts[i], column_view(s, 2 + i),
+			    strcmp(seal_parts[i], wanted) == 0 ? ret_secret : other_secret);
 	}
 	return rc;
 }

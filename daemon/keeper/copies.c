@@ -182,20 +182,18 @@ int copy_count(struct db *db, struct inventory *ret)
 {
 	READER c = NULL;
 	STATEMENT counts = NULL;
-	STATEMENT identities = NULL;
+	int64_t identities = 0;
 	int rc = db_read(db, &c);
 	if (rc == 0)
 		rc = statement_get(c, SQL_inspect_counts, &counts);
 	if (rc == 0)
-		rc = statement_get(c, SQL_identities_count, &identities);
+		rc = statement_number(c, SQL_identities_count, &identities);
 	if (rc == 0)
 		rc = statement_step(counts);
-	if (rc > 0)
-		rc = statement_step(identities);
 	if (rc <= 0)
 		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
 	*ret = (struct inventory){ .users = (uint64_t)column_number(counts, 0),
-				   .identities = (uint64_t)column_number(identities, 0),
+				   .identities = (uint64_t)identities,
 				   .devices = (uint64_t)column_number(counts, 1),
 				   .last_record_at = column_number(counts, 2) };
 	return 0;

@@ -457,6 +457,18 @@ int statement_run(struct statement *s)
 	return rc > 0 ? 0 : rc;
 }
 
+int statement_number(struct connection *c, enum sql sql, int64_t *ret)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, sql, &s);
+	if (rc == 0)
+		rc = statement_step(s);
+	if (rc <= 0)
+		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
+	*ret = column_number(s, 0);
+	return 0;
+}
+
 struct view column_view(struct statement *s, int i)
 {
 	const void *p = sqlite3_column_blob(s->handle, i);

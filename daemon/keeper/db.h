@@ -68,6 +68,8 @@ void bind_number(struct statement *s, int n, int64_t v);
 int statement_step(struct statement *s);
 /* Steps once for a statement that gives no rows. */
 int statement_run(struct statement *s);
+/* The number that a statement without parameters gives: how many there are of something. INTERNAL where it gives none. */
+int statement_number(struct connection *c, enum sql sql, int64_t *ret);
 /* Column i, from 0, of the current row. Views live until the next step. */
 struct view column_view(struct statement *s, int i);
 int64_t column_number(struct statement *s, int i);

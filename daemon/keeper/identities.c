@@ -20,7 +20,6 @@
 
 enum {
 	ID_MAX = 256,           /* of a row that somebody may have made */
-	SEALED_MAX = 4,
 	ROW_SEALED_MAX_BYTES = CERTIFICATE_MAX_BYTES + KEY_MAX_BYTES + 2 * PKCS12_MAX_BYTES + 8 * KIB,
 	WORK_MS = 10,           /* so much, and then a pause of PAUSES times as long */
 	PAUSES = 2,
@@ -32,7 +31,6 @@ enum {
 };
 
 #define RESULT_NAME "verified"
-static const char *const parts[SEALED_MAX] = { "key", "certificate", "modern", "legacy" };
 
 struct verifying {
 	struct keeper *k;       /* whose openers are asked */
@@ -52,7 +50,7 @@ struct stored {
 	int row_rc;             /* why the row can not be believed */
 	char row_why[FAULT_DETAIL_MAX];
 	struct buf *bytes;      /* of what follows */
-	struct view key_id, wrapped, sealed[SEALED_MAX];
+	struct view key_id, wrapped, sealed[SEAL_PARTS];
 };
 
 static void stored_done(struct stored *s)
@@ -123,9 +121,9 @@ static int unseal_parts(const struct key256 *data_secret, const struct binding *
 {
 	struct buf *const bufs[] = { ret->key_secret, ret->certificate, ret->pkcs12_secret, ret->pkcs12_secret };
 	int rc = 0;
-	for (int i = 0; rc == 0 && i < SEALED_MAX; i++) {
+	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
 		buf_reset(bufs[i]);
-		rc = unseal(data_secret, binding, parts[i], stored->sealed[i], bufs[i]);
+		rc = unseal(data_secret, binding, seal_parts[i], stored->sealed[i], bufs[i]);
 		if (rc == 0 && bufs[i] == ret->pkcs12_secret && buf_len(bufs[i]) <= PKCS12_PASSWORD_CHARS)
 			rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
 	}

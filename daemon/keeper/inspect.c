@@ -42,32 +42,20 @@ static int count_ends(struct connection *c, struct ends *ret)
 	return 0;
 }
 
-static int count_identities(struct connection *c, uint64_t *ret)
-{
-	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_identities_count, &s);
-	if (rc == 0)
-		rc = statement_step(s);
-	if (rc <= 0)
-		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
-	*ret = (uint64_t)column_number(s, 0);
-	return 0;
-}
-
 void inspect_count(struct keeper *k)
 {
 	READER c = NULL;
-	uint64_t identities;
+	int64_t identities;
 	struct ends ends = { 0 };
 	int64_t now_ms = clock_ms();
 	uint64_t changes = atomic_load(&k->counters.imports) + atomic_load(&k->counters.deletions);
 	bool due = !k->counted_ms || now_ms - k->counted_ms >= INSPECT_COUNT_SECONDS * 1000;
 	if (!due && changes == k->counted_changes)
 		return;
-	if (db_read(k->db, &c) < 0 || count_identities(c, &identities) < 0)
+	if (db_read(k->db, &c) < 0 || statement_number(c, SQL_identities_count, &identities) < 0)
 		return;
 	k->counted_changes = changes;
-	atomic_store(&k->identities, identities);
+	atomic_store(&k->identities, (uint64_t)identities);
 	if (!due || count_ends(c, &ends) < 0)
 		return;
 	k->counted_ms = now_ms;
@@ -119,6 +107,7 @@ static int fill_counts(struct connection *c, struct msg_inspection *ret)
 {
 	STATEMENT s = NULL;
 	struct ends ends = { 0 };
+	int64_t identities = 0;
 	int rc = statement_get(c, SQL_inspect_counts, &s);
 	if (rc == 0)
 		rc = statement_step(s);
@@ -128,7 +117,8 @@ static int fill_counts(struct connection *c, struct msg_inspection *ret)
 	ret->devices = (uint64_t)column_number(s, 1);
 	ret->last_record_at = column_number(s, 2);
 	ret->held = (uint64_t)column_number(s, 3);
-	rc = count_identities(c, &ret->identities);
+	rc = statement_number(c, SQL_identities_count, &identities);
+	ret->identities = (uint64_t)identities;
 	if (rc == 0)
 		rc = count_ends(c, &ends);
 	ret->ended = ends.ended;

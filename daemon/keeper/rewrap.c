@@ -10,16 +10,13 @@
 #include "text.h"
 
 enum {
-	PARTS = 4,
 	WRAPPED = columns_identity + 1, /* of identities_under, after the mac; then the parts */
 };
-
-static const char *const part_names[PARTS] = { "key", "certificate", "modern", "legacy" };
 
 struct resealed {
 	char id[UUID_TEXT + 1];
 	uint8_t old_wrapped[SEAL_WRAPPED_BYTES], wrapped[SEAL_WRAPPED_BYTES];
-	struct buf *parts[PARTS];
+	struct buf *parts[SEAL_PARTS];
 };
 
 struct batch {
@@ -34,7 +31,7 @@ struct batch {
 static void batch_reset(struct batch *b)
 {
 	for (size_t i = 0; i < b->count; i++)
-		for (int n = 0; n < PARTS; n++) {
+		for (int n = 0; n < SEAL_PARTS; n++) {
 			buf_free(b->rows[i].parts[n]);
 			b->rows[i].parts[n] = NULL;
 		}
@@ -55,15 +52,15 @@ static int reseal_parts(struct batch *b, struct statement *s, const struct row_i
 	int rc = seal_open_key(keyring, from.key_id, wrapped, &old_secret);
 	if (rc == 0)
 		rc = seal_new_key(keyring, &new_secret, r->wrapped);
-	for (int n = 0; rc == 0 && n < PARTS; n++) {
+	for (int n = 0; rc == 0 && n < SEAL_PARTS; n++) {
 		struct view sealed = column_view(s, WRAPPED + 1 + n);
 		BUF plain_secret = buf_new(sealed.len);
 		r->parts[n] = buf_new(sealed.len);
 		if (!plain_secret || !r->parts[n])
 			return fail(FAULT_UNAVAILABLE, "no memory to seal an identity");
-		rc = unseal(&old_secret, &from, part_names[n], sealed, plain_secret);
+		rc = unseal(&old_secret, &from, seal_parts[n], sealed, plain_secret);
 		if (rc == 0)
-			rc = seal(&new_secret, &to, part_names[n], buf_view(plain_secret), r->parts[n]);
+			rc = seal(&new_secret, &to, seal_parts[n], buf_view(plain_secret), r->parts[n]);
 		b->bytes += sealed.len;
 	}
 	if (rc == 0)
@@ -91,7 +88,7 @@ static int reseal(struct batch *b, struct statement *s)
 	if (rc == 0)
 		text_copy(row.id, r->id, sizeof r->id);
 	else
-		for (int n = 0; n < PARTS; n++) {
+		for (int n = 0; n < SEAL_PARTS; n++) {
 			buf_free(r->parts[n]);
 			r->parts[n] = NULL;
 		}
@@ -140,7 +137,7 @@ static int put_row(struct connection *c, const struct batch *b, const struct res
 	bind_blob(s, 3, view_of(r->old_wrapped, sizeof r->old_wrapped));
 	bind_text(s, 4, view_text(keyring_wrapping_id(b->k->keyring, 0)));
 	bind_blob(s, 5, view_of(r->wrapped, sizeof r->wrapped));
-	for (int n = 0; n < PARTS; n++)
+	for (int n = 0; n < SEAL_PARTS; n++)
 		bind_blob(s, 6 + n, buf_view(r->parts[n]));
 	return statement_run(s);
 }

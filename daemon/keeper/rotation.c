@@ -290,17 +290,6 @@ static int put_key(struct keeper *k, struct connection *c, size_t i, struct view
 	return rc < 0 ? rc : put_wrapping_key(ret, &key);
 }
 
-static int count_all(struct connection *c, uint64_t *ret)
-{
-	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_identities_count, &s);
-	if (rc == 0)
-		rc = statement_step(s);
-	if (rc > 0)
-		*ret = (uint64_t)column_number(s, 0);
-	return rc < 0 ? rc : 0;
-}
-
 int answer_rotation(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
@@ -309,7 +298,8 @@ int answer_rotation(struct keeper *k, const struct caller *who, struct view fiel
 	char probe_id[KEYRING_ID_CHARS + 1] = "";
 	X509 *ca;
 	uint8_t cas[KEYRING_CAS_MAX][FINGERPRINT_BYTES];
-	struct msg_rotation message = { .identities = 0 };
+	int64_t identities = 0;
+	struct msg_rotation message = { .unreadable = 0 };
 	BUF keys = buf_new(KNOWN_MAX_BYTES);
 	int rc = keys ? read_nothing(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory");
 	if (rc == 0)
@@ -319,12 +309,13 @@ int answer_rotation(struct keeper *k, const struct caller *who, struct view fiel
 	for (size_t i = 0; rc == 0 && keyring_wrapping_id(k->keyring, i); i++)
 		rc = put_key(k, c, i, view_text(probe_id), keys);
 	if (rc == 0)
-		rc = count_all(c, &message.identities);
+		rc = statement_number(c, SQL_identities_count, &identities);
 	for (size_t i = 0; rc == 0 && (ca = keyring_ca_certificate(k->keyring, i)); i++) {
 		rc = ca_fingerprint(ca, cas[i]);
 		message.cas = view_of(cas, (i + 1) * FINGERPRINT_BYTES);
 	}
 	message.keys = buf_view(keys);
+	message.identities = (uint64_t)identities;
 	message.unreadable = atomic_load(&k->not_rewrapped);
 	return rc < 0 ? rc : put_rotation(answer, &message);
 }

@@ -13,6 +13,8 @@
 
 enum { BINDING_MAX_BYTES = 512 };
 
+const char *const seal_parts[SEAL_PARTS] = { "key", "certificate", "modern", "legacy" };
+
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_CIPHER *gcm, *wrap_pad;
 static EVP_MAC *hmac;

@@ -12,6 +12,10 @@ enum {
 	SEAL_WRAPPED_BYTES = 40, /* of a 256-bit key */
 };
 
+/* The sealed parts of an identity, in the order of their columns. The last two hold the password of a PKCS#12, then it. */
+enum { SEAL_PARTS = 4 };
+extern const char *const seal_parts[SEAL_PARTS];
+
 /* What sealed bytes are bound to, all of it authenticated and none of it secret. */
 struct binding {
 	struct view record, owner, sha256, key_id;
@@ -23,7 +27,7 @@ int seal_new_key(const struct keyring *keyring, struct key256 *ret_secret, uint8
 /* Unwraps a data key. TAMPERED if the keyring has no such wrapping key or the bytes do not unwrap. */
 int seal_open_key(const struct keyring *keyring, struct view key_id, struct view wrapped, struct key256 *ret_secret);
 
-/* Appends plain, sealed, to ret. part is "key", "certificate", "modern", "legacy" or "probe". */
+/* Appends plain, sealed, to ret. part is one of seal_parts, or "probe". */
 int seal(const struct key256 *key_secret, const struct binding *binding, const char *part, struct view plain,
 	 struct buf *ret);
 

@@ -96,15 +96,6 @@ static int insert(const struct keyring *keyring, struct connection *c, const str
 	return rc < 0 ? rc : statement_run(s);
 }
 
-static int count_all(struct connection *c, int64_t *ret)
-{
-	STATEMENT s = NULL;
-	int rc = statement_get(c, SQL_tokens_count, &s);
-	if (rc == 0 && (rc = statement_step(s)) > 0)
-		*ret = column_number(s, 0);
-	return rc < 0 ? rc : 0;
-}
-
 /* Admin tokens that could take this one's place: for one that lasts only others that last, for they will be there when
  * those that expire are gone. */
 static int count_successors(struct connection *c, const struct row_token *token, int64_t *ret)
@@ -124,7 +115,7 @@ static int count_successors(struct connection *c, const struct row_token *token,
 int tokens_add(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_token *row)
 {
 	int64_t have = 0;
-	int rc = count_all(c, &have);
+	int rc = statement_number(c, SQL_tokens_count, &have);
 	if (rc == 0 && have >= TOKENS_MAX)
 		return fail(FAULT_CONFLICT, "there are %d tokens already: revoke some first", TOKENS_MAX);
 	if (rc == 0)

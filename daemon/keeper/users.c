@@ -121,15 +121,13 @@ static int record(struct keeper *k, struct connection *c, const struct actor *ac
  * counted again; half, because others may write, too. */
 static int check_room(struct keeper *k, struct connection *c)
 {
-	STATEMENT s = NULL;
+	int64_t count = 0;
 	if (atomic_fetch_sub(&k->users_before_count, 1) > 0)
 		return 0;
-	int rc = statement_get(c, SQL_users_count, &s);
-	if (rc == 0)
-		rc = statement_step(s);
-	if (rc <= 0)
-		return rc < 0 ? rc : fail(FAULT_INTERNAL, "nothing was counted");
-	int64_t room = (int64_t)k->config.max_users - column_number(s, 0);
+	int rc = statement_number(c, SQL_users_count, &count);
+	if (rc < 0)
+		return rc;
+	int64_t room = (int64_t)k->config.max_users - count;
 	atomic_store(&k->users_before_count, room / 2);
 	return room > 0 ? 0 : fail(FAULT_CONFLICT, "there are %u users already: retire some, or raise [keeper] max_users",
 				   (unsigned)k->config.max_users);
