@@ -155,7 +155,7 @@ static int make(const struct server *server, struct backup *b, struct buf *answe
 	frame_begin(question, VERB_BACKUP);
 	rc = local_talk(server, &talk, answer, &fields);
 	if (rc == EXIT_DONE && read_backed_up(fields, ret) < 0)
-		rc = trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+		rc = local_other_version();
 	return rc ? rc : check(b, ret);
 }
 

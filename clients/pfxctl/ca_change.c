@@ -20,8 +20,7 @@ int ca_change_go_on(struct change *c, bool *ret_done)
 	if (*ret_done)
 		cli_say(c->cli, "a change of the keyring was begun before: it is brought to its end, and no other one "
 				"is begun");
-	int rc = change_settle(c);
-	return rc ? rc : change_finish(c);
+	return change_complete(c);
 }
 
 int ca_change_add(struct change *c, EVP_PKEY *key, X509 *ca, const STACK_OF(X509) *chain, bool drop_request)
@@ -39,8 +38,7 @@ int ca_change_add(struct change *c, EVP_PKEY *key, X509 *ca, const STACK_OF(X509
 	cli_say(c->cli, "the keyring has a new enrolment CA. Devices of the one before learn of it when they pull, and "
 		"are renewed by it; until the last has been, keep both: pfxctl ca retire says when");
 	safekeeping_tell(c->cli);
-	rc = change_settle(c);
-	return rc ? rc : change_finish(c);
+	return change_complete(c);
 }
 
 int ca_rotate_run(const struct cli *cli)
@@ -80,13 +78,12 @@ static int find_unneeded(struct change *c, unsigned *ret_drop, unsigned *ret_nee
 	int rc = answer ? local_ask(&c->server, VERB_AUTHORITIES, LOCAL_ANSWER_SECONDS, answer, &fields) :
 			  trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE && read_authorities(fields, &all) < 0)
-		rc = trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+		rc = local_other_version();
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < KEYRING_CAS_MAX && all.authorities.len > 0; i++) {
 		if (get_authority(&all.authorities, &one) < 0 || one.sha256.len != FINGERPRINT_BYTES)
-			return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than "
-						     "pfxctl");
+			return local_other_version();
 		if (i > 0 && one.devices > 0) {
 			++*ret_needed;
 			tell_needed(c, &one);
@@ -104,9 +101,7 @@ int ca_retire_run(const struct cli *cli)
 	unsigned needed = 0;
 	int rc = change_begin(cli, &c);
 	if (rc == EXIT_DONE)
-		rc = change_settle(&c);
-	if (rc == EXIT_DONE)
-		rc = change_finish(&c);
+		rc = change_complete(&c);
 	if (rc == EXIT_DONE)
 		rc = find_unneeded(&c, &edit.drop_cas, &needed);
 	if (rc)
@@ -119,9 +114,7 @@ int ca_retire_run(const struct cli *cli)
 	}
 	rc = change_place(&c, &edit, false);
 	if (rc == EXIT_DONE)
-		rc = change_settle(&c);
-	if (rc == EXIT_DONE)
-		rc = change_finish(&c);
+		rc = change_complete(&c);
 	if (rc == EXIT_DONE)
 		cli_say(cli, "retired %d of the enrolment CAs: no device needed it", __builtin_popcount(edit.drop_cas));
 	return rc;

@@ -77,9 +77,7 @@ int ca_request_run(const struct cli *cli)
 		return trouble(EXIT_USAGE, "where to? give --out FILE");
 	int rc = pem ? change_begin(cli, &c) : trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE)
-		rc = change_settle(&c);
-	if (rc == EXIT_DONE)
-		rc = change_finish(&c);
+		rc = change_complete(&c);
 	if (rc == EXIT_DONE && !keyring_request_key(c.keyring))
 		rc = make_pending(&c);
 	else if (rc == EXIT_DONE)

@@ -19,7 +19,7 @@ int clock_accept_run(const struct cli *cli)
 	if (rc == EXIT_DONE)
 		rc = local_ask(&server, VERB_CLOCK_ACCEPT, LOCAL_ANSWER_SECONDS, answer, &fields);
 	if (rc == EXIT_DONE && read_clock(fields, &m) < 0)
-		rc = trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+		rc = local_other_version();
 	if (rc)
 		return rc;
 	time_format(m.now, now);

@@ -51,7 +51,7 @@ static bool check_health(struct doctor *d)
 	int rc = answer ? local_ask(&d->server, VERB_HEALTH, LOCAL_ANSWER_SECONDS, answer, &fields) :
 			  trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE && read_health(fields, &health) < 0)
-		rc = trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+		rc = local_other_version();
 	if (rc) {
 		doctor_tell_trouble(d, "keeper", "journalctl -u pfxd-keeper -n 20 says why; systemctl restart "
 				    "pfxd.target");
@@ -151,7 +151,7 @@ void doctor_check_keeper(struct doctor *d)
 	int rc = answer ? local_ask(&d->server, VERB_INSPECT, LOCAL_ANSWER_SECONDS, answer, &fields) :
 			  trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE && read_inspection(fields, &m) < 0)
-		rc = trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+		rc = local_other_version();
 	if (rc) {
 		doctor_tell_trouble(d, "database file", "journalctl -u pfxd-keeper -n 20 says more");
 		return;

@@ -61,7 +61,7 @@ int change_ask(struct change *c)
 	buf_reset(c->keeper.answer);
 	int rc = local_ask(&c->server, VERB_ROTATION, LOCAL_ANSWER_SECONDS, c->keeper.answer, &fields);
 	if (rc == EXIT_DONE && read_rotation(fields, &c->keeper.m) < 0)
-		rc = trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+		rc = local_other_version();
 	if (rc)
 		return rc;
 	c->keeper.old_needed = 0;
@@ -280,4 +280,10 @@ int change_settle(struct change *c)
 {
 	int rc = is_settled(c) ? EXIT_DONE : restart(c);
 	return rc ? rc : wait_settled(c);
+}
+
+int change_complete(struct change *c)
+{
+	int rc = change_settle(c);
+	return rc ? rc : change_finish(c);
 }

@@ -48,6 +48,8 @@ int change_settle(struct change *c);
 
 /* Removes the old keyring: the change is done. */
 int change_finish(const struct change *c);
+/* Both: brings to its end what was begun. */
+int change_complete(struct change *c);
 
 /* Asks the keeper again. EXIT_LATER if it is not there. */
 int change_ask(struct change *c);

@@ -101,9 +101,7 @@ int keyring_retire_run(const struct cli *cli)
 	static const struct keyring_edit edit = { .drop_old_wrapping = true };
 	int rc = change_begin(cli, &c);
 	if (rc == EXIT_DONE)
-		rc = change_settle(&c); /* what a command before this one had begun */
-	if (rc == EXIT_DONE)
-		rc = change_finish(&c);
+		rc = change_complete(&c); /* what a command before this one had begun */
 	if (rc)
 		return rc;
 	if (!keyring_wrapping_id(c.keyring, 1)) {
@@ -116,9 +114,7 @@ int keyring_retire_run(const struct cli *cli)
 				     (unsigned long long)c.keeper.old_needed);
 	rc = change_place(&c, &edit, false);
 	if (rc == EXIT_DONE)
-		rc = change_settle(&c);
-	if (rc == EXIT_DONE)
-		rc = change_finish(&c);
+		rc = change_complete(&c);
 	if (rc == EXIT_DONE)
 		cli_say(cli, "the keyring has the newest wrapping key alone. Keep an export from before as long as "
 			"there are backups from before");

@@ -19,13 +19,18 @@ static int no_answer(void)
 		       "tells more", fault_detail());
 }
 
+int local_other_version(void)
+{
+	return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
+}
+
 static int take(uint8_t got, enum verb verb, struct view fields)
 {
 	struct msg_error error;
 	if (got == verb)
 		return EXIT_DONE;
 	if (got != VERB_ERROR || read_error(fields, &error) < 0)
-		return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version");
+		return local_other_version();
 	return trouble_coded(error.fault == FAULT_UNAVAILABLE ? EXIT_LATER : EXIT_REFUSED, fault_code(-error.fault),
 			     "%s: %.*s", fault_code(-error.fault), (int)error.detail.len, (const char *)error.detail.p);
 }

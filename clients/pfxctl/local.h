@@ -14,6 +14,9 @@ enum { LOCAL_ANSWER_SECONDS = 60, LOCAL_VERIFY_SECONDS = 3600 };
 int local_ask(const struct server *server, enum verb verb, unsigned seconds, struct buf *answer,
 	      struct view *ret_fields);
 
+/* For an answer whose fields can not be read: EXIT_REFUSED, with the sentence. */
+int local_other_version(void);
+
 /* A question whose answer takes long: how far it is goes to a terminal meanwhile, and files over the connection. */
 struct local_talk {
 	struct buf *question; /* a frame with its fields */

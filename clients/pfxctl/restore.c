@@ -38,11 +38,6 @@ static int find(const struct cli *cli, const struct buf *answer, struct server *
 	return rc ? rc : server_find(cli, ret);
 }
 
-static int other_version(void)
-{
-	return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version than pfxctl");
-}
-
 /* ---- restore ---- */
 
 static int hand_over(const struct cli *cli, const struct server *server, struct buf *answer, struct msg_restored *ret)
@@ -61,7 +56,7 @@ static int hand_over(const struct cli *cli, const struct server *server, struct 
 	frame_begin(question, VERB_RESTORE);
 	put_restore(question, &m);
 	rc = local_talk(server, &talk, answer, &fields);
-	return rc == EXIT_DONE && read_restored(fields, ret) < 0 ? other_version() : rc;
+	return rc == EXIT_DONE && read_restored(fields, ret) < 0 ? local_other_version() : rc;
 }
 
 /* The next keeper answers when it has the backup in its place and has looked at it. */
@@ -73,10 +68,10 @@ static int await_service(const struct server *server)
 	int rc = answer ? local_ask(server, VERB_INSPECT, AFTER_RESTORE_SECONDS, answer, &fields) :
 			  trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE && read_inspection(fields, &m) < 0)
-		rc = other_version();
+		rc = local_other_version();
 	if (rc)
-		return trouble((enum exit_status)rc, "the backup is in the place of the database, but the service does not come back: %s",
-			       trouble_text());
+		return trouble((enum exit_status)rc, "the backup is in the place of the database, but the service does "
+			       "not come back: %s", trouble_text());
 	return EXIT_DONE;
 }
 
@@ -145,7 +140,7 @@ static int ask_to_verify(const struct cli *cli, const struct server *server, str
 	frame_begin(question, VERB_VERIFY_IDENTITIES);
 	put_verify(question, &m);
 	rc = local_talk(server, &talk, answer, &fields);
-	return rc == EXIT_DONE && read_verified(fields, ret) < 0 ? other_version() : rc;
+	return rc == EXIT_DONE && read_verified(fields, ret) < 0 ? local_other_version() : rc;
 }
 
 static void print_unreadable(struct view list)

@@ -64,7 +64,7 @@ static int verification_to_json(struct view fields, json_t **ret)
 	struct msg_string difference;
 	JSON differences = json_array();
 	if (read_verification(fields, &m) < 0)
-		return trouble(EXIT_REFUSED, "the keeper's answer is none: it is of another version");
+		return local_other_version();
 	while (m.differences.len > 0 && get_string(&m.differences, &difference) == 0)
 		json_array_append_new(differences,
 				      json_stringn((const char *)difference.value.p, difference.value.len));
