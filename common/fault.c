@@ -1,6 +1,8 @@
 /* The table of errors, read out. Every program; knows no input but its own format strings. */
 #include "fault.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -36,9 +38,7 @@ void fault_say(const char *format, ...)
 	va_end(args);
 	if (len >= (int)sizeof detail)
 		trim_partial_utf8(detail, sizeof detail - 1);
-	for (char *p = detail; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	text_make_clean(detail);
 }
 
 const char *fault_detail(void)

@@ -40,17 +40,34 @@ bool text_is_utf8(struct view v)
 	return true;
 }
 
+static bool is_control(uint32_t code)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
+
 bool text_is_clean(struct view v)
 {
 	while (v.len > 0) {
 		uint32_t code;
 		size_t len = text_sequence(v, &code);
-		if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0))
+		if (len == 0 || is_control(code))
 			return false;
 		v.p += len;
 		v.len -= len;
 	}
 	return true;
+}
+
+void text_make_clean(char *text)
+{
+	while (*text) {
+		uint32_t code;
+		size_t len = text_sequence(view_text(text), &code);
+		bool clean = len > 0 && !is_control(code);
+		for (size_t i = 0; i < (len ? len : 1); i++, text++)
+			if (!clean)
+				*text = '?';
+	}
 }
 
 bool text_copy(struct view v, char *ret, size_t size)

@@ -16,6 +16,8 @@ size_t text_sequence(struct view v, uint32_t *ret);
 bool text_is_utf8(struct view v);
 /* True when v is well-formed UTF-8 without control characters (C0, DEL, C1). */
 bool text_is_clean(struct view v);
+/* Makes it clean: a '?' for each byte that is part of no well-formed UTF-8, or of a control character. */
+void text_make_clean(char *text);
 /* Copies v into ret (size bytes, ended). False if it does not fit or holds a NUL. */
 bool text_copy(struct view v, char *ret, size_t size);
 
@@ -23,11 +25,11 @@ bool text_copy(struct view v, char *ret, size_t size);
 void uuid_make(char ret[static UUID_TEXT + 1]);
 bool uuid_is_valid(struct view v);
 
-/* Seconds since 1970, as the system's clock has it. */
 /* As people read it: 1,204. */
 enum { NUMBER_GROUPED_MAX = 32 };
 void number_grouped(uint64_t number, char ret[static NUMBER_GROUPED_MAX]);
 
+/* Seconds since 1970, as the system's clock has it. */
 int64_t now_seconds(void);
 /* RFC 3339, UTC, whole seconds. Years outside 0000-9999 are clamped to them. */
 void time_format(int64_t seconds, char ret[static TIME_TEXT + 1]);

@@ -232,9 +232,7 @@ static int tell_unreadable(struct verifying *v, const struct stored *stored)
 	if (v->told > UNREADABLE_MAX)
 		return 0;
 	/* It may hold what somebody else put into a column. */
-	for (char *p = line; !text_is_clean(view_text(line)) && *p; p++)
-		if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-			*p = '?';
+	text_make_clean(line);
 	const struct msg_string string = { view_text(line) };
 	return put_string(v->unreadable, &string);
 }

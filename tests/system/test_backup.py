@@ -255,6 +255,8 @@ def what_is_no_backup_of_this_version_is_refused_with_a_sentence(folder):
         changed("shorter", "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)"): "changed it",
         changed("promoted", "UPDATE devices SET name = 'x'"): "changed it",
         changed("no test value", "DELETE FROM meta"): "test value is gone",
+        changed("no text", "UPDATE meta SET value = CAST(x'ff1bc3280a9b41c2' || substr(value, 9) AS BLOB) "
+                "WHERE name = 'probe'"): "is of another keyring",
         folder / "foreign": "no database of this service", text: "no database of this service",
         empty: "is empty", fifo: "is no file", folder: "is no file", folder / "not there": "No such file",
         link: "No such file",

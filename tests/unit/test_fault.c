@@ -61,6 +61,12 @@ TEST(control_characters_never_reach_the_sentence)
 	assert_string_equal(fault_detail(), "a?b?c?[31md??.");
 }
 
+TEST(what_is_not_text_never_reaches_the_sentence)
+{
+	fail(FAULT_INTERNAL, "a\xff" "b\xc3(\xe2\x82 \xc0\xaf \xed\xa0\x80 \xc2\x9b" "c\u00e9\U0001f600");
+	assert_string_equal(fault_detail(), "a?b?(?? ?? ??? ??c\u00e9\U0001f600");
+}
+
 TEST(a_sentence_is_cut_at_its_most_and_at_a_whole_character)
 {
 	char text[FAULT_DETAIL_MAX + 10];
@@ -106,6 +112,7 @@ int main(void)
 		cmocka_unit_test(a_code_outside_the_table_is_internal),
 		cmocka_unit_test(failing_returns_the_code_and_keeps_the_sentence),
 		cmocka_unit_test(control_characters_never_reach_the_sentence),
+		cmocka_unit_test(what_is_not_text_never_reaches_the_sentence),
 		cmocka_unit_test(a_sentence_is_cut_at_its_most_and_at_a_whole_character),
 		cmocka_unit_test(each_thread_has_its_own_sentence_and_begins_with_none),
 	};
