@@ -268,7 +268,7 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(u64, ended, UINT64_MAX) F(u64, unreadable, UINT64_MAX) F(time, last_record_at, 0)
 #define FIELDS_verify(F) /* bytes: of the file that follows; 0: the database itself */ \
 	F(u64, bytes, UINT64_MAX)
-#define FIELDS_verified(F) /* unreadable: of string, at most UNREADABLE_MAX */ \
+#define FIELDS_verified(F) /* unreadable: of string, of which the last says so where they are more than UNREADABLE_MAX */ \
 	F(u64, total, UINT64_MAX) F(u64, readable, UINT64_MAX) F(time, at, 0) F(list, unreadable, LIST_MAX_BYTES)
 
 #define FIELDS_rotation(F) /* of wrapping_key, newest first; SHA-256 of each enrolment CA, likewise; unreadable: \

@@ -223,8 +223,8 @@ static int tell_unreadable(struct verifying *v, const struct stored *stored)
 	snprintf(line, sizeof line, "%s%s%s%s%s", upn, *upn ? ", " : "", sha1, *sha1 ? ", " : "", detail);
 	if (++v->told <= LOGGED_MAX)
 		log_unreadable(v, detail);
-	if (v->told == LOGGED_MAX)
-		log_unreadable(v, "and those that follow are not logged: pfxctl verify names them");
+	if (v->told == LOGGED_MAX + 1)
+		log_unreadable(v, "and more, which are not logged: pfxctl verify names them");
 	if (v->told == UNREADABLE_MAX + 1) {
 		const struct msg_string more = { view_text("and more: only the first ones are named") };
 		return put_string(v->unreadable, &more);

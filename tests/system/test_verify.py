@@ -74,6 +74,32 @@ def what_was_damaged_or_does_not_fit_is_named_and_the_rest_is_read(folder):
     assert found["ok"] is False and len(found["unreadable"]) == 6, found
 
 
+LOGGED_MAX, NAMED_MAX = 20, 1000
+
+
+@test
+def where_the_list_ends_and_where_the_log_ends_it_is_said(folder):
+    service, made = Service(folder), 0
+    for count in (LOGGED_MAX, LOGGED_MAX + 1, NAMED_MAX, NAMED_MAX + 1):
+        fake = FakeOpener(service, "pfx", None)
+        while made < count:
+            some = min(count - made, 64, 400 - made % 400)  # a user has at most 500
+            fake.behave = says(STARTED + opened(b"".join(identity(certificate=b"%d" % (made + n)) for n in range(some))))
+            service.import_pfx(f"u{made // 400}@example.org", b"x", "x").expect(201)
+            made += some
+        fake.close()
+        service.restart()
+        mark = len(service.log())
+        done = ctl(service, "verify", ok=False)
+        lines = done.stdout.decode().splitlines()
+        assert done.returncode == 1 and f"0 of {count:,} readable" in done.stderr.decode(), (count, done.stderr)
+        assert len([line for line in lines if "an opener can not read" in line]) == min(count, NAMED_MAX), count
+        assert len(lines) == min(count, NAMED_MAX + 1) and ("and more" in lines[-1]) == (count > NAMED_MAX), lines[-1]
+        log = service.log()[mark:]
+        assert log.count("an opener can not read") == LOGGED_MAX, count
+        assert log.count("and more, which are not logged") == (count > LOGGED_MAX), count
+
+
 @test
 def a_row_that_was_changed_is_named_too(folder):
     service = Service(folder)
