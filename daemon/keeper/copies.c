@@ -5,7 +5,6 @@
 #include "db_copy.h"
 #include "fault.h"
 #include "health.h"
-#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,9 +209,8 @@ int copy_take_over(struct copy *copy)
 	if (rc < 0)
 		return rc;
 	/* By this name the next start takes it, also if it could not be synced: there is no way back, for after a cut either
-	 * name may be there. Nothing is written to the old one any more. */
-	if (sync_folder_of(committed) < 0)
-		log_detail(EVENT_RESTORING, "%s", fault_detail());
+	 * name may be there. Nothing is written to the old one any more, and the next start syncs the folder, or ends. */
+	sync_folder_of(committed);
 	return 0;
 }
 

@@ -162,7 +162,8 @@ int main(int argc, char **argv)
 	}
 	if (signals < 0 || open_all(&keeper) < 0)
 		return give_up();
-	if (health_start(&keeper) < 0 || rotation_start(&keeper) < 0 || serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
+	if (health_start(&keeper) < 0 || rotation_start(&keeper) < 0 ||
+	    serve_start(&keeper, device_fd, admin_fd, local_fd, &server) < 0)
 		return give_up();
 
 	serve(&keeper, server, signals);
