@@ -278,8 +278,8 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 #define FIELDS_wrapping_key(F) /* needed: by so many identities, and the test value */ \
 	F(text, id, 8) F(u64, needed, UINT64_MAX)
 #define FIELDS_authorities(F)  F(list, authorities, 16 * KIB) /* of authority, newest first */
-#define FIELDS_authority(F) /* sha256 of the CA's certificate; devices: active ones that have a certificate of it, of \
-			     * which the last ends then */ \
+#define FIELDS_authority(F) /* sha256 of the CA's certificate; devices: active and held ones that have a certificate \
+			     * of it, of which the last ends then */ \
 	F(bytes, sha256, FINGERPRINT_BYTES) F(time, not_after, 0) F(u64, devices, UINT64_MAX) F(time, last_end, 0)
 #define FIELDS_clock(F) /* what the clock says, and the latest time that was on record before */ \
 	F(time, now, 0) F(time, mark, 0)

@@ -64,7 +64,7 @@ static void tell_needed(const struct change *c, const struct msg_authority *m)
 	char end[TIME_TEXT + 1];
 	time_format(m->last_end, end);
 	cli_say(c->cli, "%llu active devices still have a certificate of the CA %02x%02x%02x%02x..., the last until "
-		"%s: it stays. They are renewed when they sync; revoke those that are gone",
+		"%s (held ones count): it stays. They are renewed when they sync; revoke those that are gone",
 		(unsigned long long)m->devices, m->sha256.p[0], m->sha256.p[1], m->sha256.p[2], m->sha256.p[3], end);
 }
 

@@ -5,6 +5,7 @@
 #include "openssl_ptr.h"
 #include "protocol.h"
 #include "serve.h"
+#include "wallclock.h"
 
 /* Of one CA. */
 struct need {
@@ -23,7 +24,8 @@ static void count_one(struct need *need, struct view device_id, int64_t not_afte
 	text_copy(device_id, need->last_device, sizeof need->last_device);
 }
 
-/* Looks into every certificate that an active device can still use: which CA issued it stands in it alone. */
+/* Looks into every certificate that a device can still use, one that is held too, for it may be released: which CA issued
+ * it stands in it alone. */
 static int count(struct keeper *k, struct connection *c, struct need needs[static KEYRING_CAS_MAX])
 {
 	STATEMENT s = NULL;
@@ -51,8 +53,8 @@ static int put_one(const struct keyring *keyring, size_t i, const struct need *n
 	uint8_t digest[FINGERPRINT_BYTES];
 	X509 *ca = keyring_ca_certificate(keyring, i);
 	int rc = ca_fingerprint(ca, digest);
-	const struct msg_authority message = { .sha256 = view_of(digest, sizeof digest),
-					       .not_after = certificate_ends(ca), .devices = need->devices, .last_end = need->last_end };
+	const struct msg_authority message = { .sha256 = view_of(digest, sizeof digest), .not_after = certificate_ends(ca),
+					       .devices = need->devices, .last_end = need->last_end };
 	return rc < 0 ? rc : put_authority(ret, &message);
 }
 
@@ -64,6 +66,9 @@ int answer_authorities(struct keeper *k, const struct caller *who, struct view f
 	struct need needs[KEYRING_CAS_MAX] = { { .devices = 0 } };
 	BUF list = buf_new(16 * KIB);
 	int rc = list ? read_nothing(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory");
+	/* A clock that is years ahead would have ended every certificate. */
+	if (rc == 0)
+		rc = wallclock_settled(k);
 	if (rc == 0)
 		rc = db_read(k->db, &c);
 	if (rc == 0)

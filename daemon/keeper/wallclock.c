@@ -207,19 +207,24 @@ static void put_doubt(const struct keeper *k, char ret[static FAULT_DETAIL_MAX])
 					"wrong", was, now);
 }
 
-int wallclock_look(struct keeper *k)
+int wallclock_settled(const struct keeper *k)
 {
 	char doubt[FAULT_DETAIL_MAX];
+	put_doubt(k, doubt);
+	int rc = wallclock_check(k);
+	return rc == 0 && doubt[0] ? fail(FAULT_UNAVAILABLE, "%s: set it, or accept it with pfxctl clock "
+							     "accept", doubt) : rc;
+}
+
+int wallclock_look(struct keeper *k)
+{
 	int64_t now = now_seconds(), before = atomic_load(&k->clock_before);
 	look_for_jump(k, now);
 	if (before && now - before < CLOCK_JUMP_SECONDS) /* it was set back */
 		suspect(k, 0);
 	else if (k->clock_unsaved)
 		suspect(k, before);
-	put_doubt(k, doubt);
-	int rc = wallclock_check(k);
-	return rc == 0 && doubt[0] ? fail(FAULT_UNAVAILABLE, "%s: set it, or accept it with pfxctl clock "
-							     "accept", doubt) : rc;
+	return wallclock_settled(k);
 }
 
 int wallclock_expired(const struct keeper *k, enum fault fault, const char *sentence)

@@ -22,6 +22,8 @@ int wallclock_inherit(struct keeper *k, struct connection *c, const struct keepe
  * suspicion. On the thread of the health checks. */
 int wallclock_look(struct keeper *k);
 
+/* UNAVAILABLE while it is behind or under suspicion. For who is about to do what only a right clock may decide. */
+int wallclock_settled(const struct keeper *k);
 /* UNAVAILABLE while the clock is behind. For who is about to issue something, or to let a token in. */
 int wallclock_check(const struct keeper *k);
 /* Refuses what has ended by the clock: fail(fault, sentence), with a word on a clock that is under suspicion. */

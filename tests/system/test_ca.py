@@ -182,6 +182,27 @@ def the_old_ca_is_retired_when_the_last_device_has_left_it_and_not_before(folder
 
 
 @test
+def a_ca_that_a_held_device_needs_stays_and_the_device_comes_back(folder):
+    world = World(folder)
+    plain = world.service.enrol(UPN, "P-256")
+    world.change("ca", "rotate", *EXPORTLESS)
+    old, new = world.cas()[1], world.cas()[0]
+    world.ctl("backup", folder / "b")
+    restoring = subprocess.Popen([BUILD / "pfxctl", "restore", folder / "b", "--replace", "--dev", world.service.dir],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert world.service.children["keeper"].wait(60) == 0  # it ends by itself; systemd would start the next one
+    world.service.begin("keeper")
+    said = restoring.communicate(timeout=60)[1].decode()
+    assert restoring.returncode == 0 and "1 devices are held" in said, said
+    assert world.service.device("GET", "/v1/device/bundle", device=plain).status == 403
+    assert "1 active devices" in world.ctl("ca", "retire", status=1)
+    assert world.cas() == [new, old]
+    world.service.admin("PATCH", f"/v1/devices/{plain.id}", {"state": "active"}).expect(200)
+    bundle = plain.open(plain.pull().expect(200).body)
+    assert [c["thumbprint"] for c in bundle["certificates"]] == [world.identity.thumbprint]
+
+
+@test
 def an_expired_certificate_does_not_hold_its_ca(folder):
     world = World(folder)
     plain = world.service.enrol(UPN, "P-256")
@@ -192,6 +213,11 @@ def an_expired_certificate_does_not_hold_its_ca(folder):
     world.service.begin("keeper")
     wait_until(lambda: "does not answer" not in run(BUILD / "pfxctl", "ca", "retire", "--dev", world.service.dir,
                                                      ok=False).stderr.decode(), what="an answer of the keeper")
+    # A clock that is wrongly ahead would end them all: it has to be accepted first.
+    assert "accept it with pfxctl clock accept" in world.ctl("ca", "retire", status=3)
+    assert (world.service.dir / "keyring").read_text().count("\nca ") == 2
+    world.ctl("clock", "accept")
+    world.ctl("ca", "retire", status=3)
     keyring = (world.service.dir / "keyring").read_text()
     assert keyring.count("\nca ") == 1, "the CA of an expired certificate stays"
     world.service.renew("keeper")
