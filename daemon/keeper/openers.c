@@ -310,9 +310,11 @@ static int start(struct pool *p, struct view token_id, struct buf *request, stru
 			note_answer(p);
 			return 0;
 		}
-		lose(p, ret);
-		if (rc == -FAULT_INTERNAL)
+		if (rc == -FAULT_INTERNAL || rc == -FAULT_UNAVAILABLE) { /* for want of memory here: no opener's fault */
+			close(ret->fd);
 			return rc;
+		}
+		lose(p, ret);
 	}
 	return fail(FAULT_UNAVAILABLE, "no opener can be reached: try again later");
 }
