@@ -70,15 +70,21 @@ static bool add_recipient(CMS_ContentInfo *cms, X509 *certificate, bool envelope
 									   choose_ec(recipient, enveloped);
 }
 
-int cms_encrypt(struct view certificate_der, bool enveloped, struct view content_secret, struct buf *ret)
+int cms_read_recipient(struct view der, X509 **ret)
 {
-	const uint8_t *at = certificate_der.p;
+	const uint8_t *at = der.p;
+	errno = 0;
+	*ret = d2i_X509(NULL, &at, (long)der.len);
+	return *ret ? 0 : checked(broken("read a device certificate"));
+}
+
+int cms_encrypt(X509 *recipient, bool enveloped, struct view content_secret, struct buf *ret)
+{
 	errno = 0;
 	const EVP_CIPHER *cipher = enveloped ? EVP_aes_256_cbc() : EVP_aes_256_gcm();
-	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)certificate_der.len);
 	BIO_PTR in = BIO_new_mem_buf(content_secret.p, (int)content_secret.len);
-	CMS cms = certificate && in ? CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL) : NULL;
-	if (!cms || !add_recipient(cms, certificate, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
+	CMS cms = in ? CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL) : NULL;
+	if (!cms || !add_recipient(cms, recipient, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
 		return checked(broken("encrypt a bundle"));
 	return checked(encode(cms, ret));
 }
