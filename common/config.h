@@ -25,7 +25,7 @@ enum {
 	TEXT(paths,    START,  runtime,                     "/run/pfxd",                  "The folder of the sockets between the rooms.") \
 	NUMBER(front,  RELOAD, max_connections,             1024, 1, 60000,               "Connections that one front holds; more are closed at once.") \
 	NUMBER(front,  RELOAD, max_connections_per_address, 256, 1, 60000,               "Of them, from one address; the addresses of an IPv6 network (64 bits) are one.") \
-	NUMBER(front,  START,  max_header_bytes,            32768, 4096, 1048576,         "Request line and headers of one request; more is 431.") \
+	NUMBER(front,  START,  max_header_bytes,            24576, 4096, 1048576,         "Request line and headers of one request; more is 431.") \
 	NUMBER(front,  RELOAD, max_body_bytes,              2097152, 1024, 2097152,       "Body of one request; more is 413.") \
 	NUMBER(front,  RELOAD, header_seconds,              15, 1, 3600,                  "From the connection to the end of the first request line, TLS included.") \
 	NUMBER(front,  RELOAD, request_seconds,             60, 1, 3600,                  "From the request line to the end of the answer, however slowly it trickles.") \

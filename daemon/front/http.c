@@ -18,7 +18,9 @@
 
 enum {
 	HTTP_STACK_BYTES = 512 * 1024,
-	POOL_RESERVE_BYTES = 8 * 1024, /* of a connection's memory, for the library itself and its answer */
+	/* Of a connection's memory, for the library itself and its answer. With the default of max_header_bytes it is 32 KiB
+	 * in all: above that the library maps and unmaps it for each connection, a quarter of what a front spent on one. */
+	POOL_RESERVE_BYTES = 8 * 1024,
 	LIBRARY_CONNECTIONS_MAX = 65536, /* for each thread: above what a reload may set; on_accept() counts */
 };
 
