@@ -54,20 +54,23 @@ int base64_decode(struct view text, struct buf *ret)
 
 static void encode(struct view v, const char *letters, bool padded, struct buf *ret)
 {
-	for (size_t i = 0; i < v.len; i += 3) {
-		size_t n = v.len - i < 3 ? v.len - i : 3;
-		uint32_t bits = (uint32_t)v.p[i] << 16;
-		if (n > 1)
-			bits |= (uint32_t)v.p[i + 1] << 8;
-		if (n > 2)
-			bits |= v.p[i + 2];
-		char four[4] = { letters[bits >> 18], letters[bits >> 12 & 63], '=', '=' };
-		if (n > 1)
-			four[2] = letters[bits >> 6 & 63];
-		if (n > 2)
-			four[3] = letters[bits & 63];
-		buf_put(ret, four, padded ? 4 : n + 1);
+	size_t rest = v.len % 3, end = rest == 0 ? 0 : padded ? 4 : rest + 1;
+	uint8_t *at = buf_reserve(ret, v.len / 3 * 4 + end);
+	if (!at)
+		return;
+	for (; v.len >= 3; v = view_of(v.p + 3, v.len - 3)) {
+		uint32_t bits = (uint32_t)v.p[0] << 16 | (uint32_t)v.p[1] << 8 | v.p[2];
+		*at++ = (uint8_t)letters[bits >> 18];
+		*at++ = (uint8_t)letters[bits >> 12 & 63];
+		*at++ = (uint8_t)letters[bits >> 6 & 63];
+		*at++ = (uint8_t)letters[bits & 63];
 	}
+	if (rest == 0)
+		return;
+	uint32_t bits = (uint32_t)v.p[0] << 16 | (rest == 2 ? (uint32_t)v.p[1] << 8 : 0);
+	const char four[4] = { letters[bits >> 18], letters[bits >> 12 & 63],
+			       rest == 2 ? letters[bits >> 6 & 63] : '=', '=' };
+	memcpy(at, four, end);
 }
 
 void base64_encode(struct view bytes, struct buf *ret)
@@ -111,18 +114,25 @@ bool hex_decode(struct view text, uint8_t *ret, size_t len)
 	return true;
 }
 
+static bool is_escaped(uint8_t c)
+{
+	return c == '"' || c == '\\' || c < 0x20;
+}
+
 /* Escaped is what must be: quotation mark, reverse solidus, and control characters. */
 void json_quote(struct view utf8, struct buf *ret)
 {
 	buf_put_u8(ret, '"');
-	for (size_t i = 0; i < utf8.len; i++) {
-		uint8_t c = utf8.p[i];
-		if (c == '"' || c == '\\')
-			buf_put_u8(ret, '\\');
-		if (c < 0x20)
-			buf_printf(ret, "\\u%04x", c);
-		else
-			buf_put_u8(ret, c);
+	while (utf8.len > 0) {
+		size_t plain = 0;
+		while (plain < utf8.len && !is_escaped(utf8.p[plain]))
+			plain++;
+		buf_put(ret, utf8.p, plain);
+		utf8 = view_of(utf8.p + plain, utf8.len - plain);
+		if (utf8.len == 0)
+			break;
+		buf_printf(ret, *utf8.p < 0x20 ? "\\u%04x" : "\\%c", *utf8.p);
+		utf8 = view_of(utf8.p + 1, utf8.len - 1);
 	}
 	buf_put_u8(ret, '"');
 }
