@@ -7,6 +7,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/modes.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,16 +17,17 @@ enum { BINDING_MAX_BYTES = 512 };
 const char *const seal_parts[SEAL_PARTS] = { "key", "certificate", "modern", "legacy" };
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static EVP_CIPHER *gcm, *wrap_pad;
+static EVP_CIPHER *gcm, *ecb, *wrap_pad;
 static EVP_MAC *hmac;
 
 /* Once: a fetch by name costs more than the encryption of a small record. */
 static void fetch(void)
 {
 	gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
 	wrap_pad = EVP_CIPHER_fetch(NULL, "AES-256-WRAP-PAD", NULL);
 	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	if (!gcm || !wrap_pad || !hmac)
+	if (!gcm || !ecb || !wrap_pad || !hmac)
 		abort(); /* a few hundred bytes, at the start: without them no row could be read until the next one */
 }
 
@@ -35,11 +37,11 @@ static int broken(const char *what)
 	return fail(FAULT_INTERNAL, "OpenSSL could not %s", what);
 }
 
-static EVP_CIPHER_CTX *wrapping_context(const struct key256 *key_secret, int encrypt)
+static EVP_CIPHER_CTX *wrapping_context(const struct key256 *key_secret)
 {
 	pthread_once(&fetched, fetch);
 	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-	if (context && EVP_CipherInit_ex2(context, wrap_pad, key_secret->at, NULL, encrypt, NULL) == 1)
+	if (context && EVP_EncryptInit_ex2(context, wrap_pad, key_secret->at, NULL, NULL) == 1)
 		return context;
 	EVP_CIPHER_CTX_free(context);
 	return NULL;
@@ -48,7 +50,7 @@ static EVP_CIPHER_CTX *wrapping_context(const struct key256 *key_secret, int enc
 int seal_new_key(const struct keyring *keyring, struct key256 *ret_secret, uint8_t *ret_wrapped)
 {
 	const struct key256 *key_secret = keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring, 0)));
-	CIPHER_CTX context = key_secret ? wrapping_context(key_secret, 1) : NULL;
+	CIPHER_CTX context = key_secret ? wrapping_context(key_secret) : NULL;
 	int len = 0;
 	if (!context || RAND_priv_bytes(ret_secret->at, sizeof ret_secret->at) != 1 ||
 	    EVP_CipherUpdate(context, ret_wrapped, &len, ret_secret->at, sizeof ret_secret->at) != 1 ||
@@ -57,19 +59,31 @@ int seal_new_key(const struct keyring *keyring, struct key256 *ret_secret, uint8
 	return 0;
 }
 
+/* Decrypts one block, as CRYPTO_128_unwrap_pad() wants it. One that can not be decrypted is zeros, which fail its check. */
+static void decrypt_block(const uint8_t in[16], uint8_t out[16], const void *context)
+{
+	int len = 0;
+	if (EVP_DecryptUpdate((EVP_CIPHER_CTX *)(uintptr_t)context, out, &len, in, 16) != 1)
+		memset(out, 0, 16);
+}
+
+/* RFC 5649 by OpenSSL's function for it, with the block cipher of its own choice: the cipher AES-256-WRAP-PAD takes one
+ * in plain C, which makes eight keys as dear as everything that is sealed under them. */
 int seal_open_key(const struct keyring *keyring, struct view key_id, struct view wrapped, struct key256 *ret_secret)
 {
 	const struct key256 *key_secret = keyring_wrapping_key(keyring, key_id);
 	if (!key_secret)
 		return fail(FAULT_TAMPERED, "it names a wrapping key that this keyring does not have");
-	uint8_t unwrapped[SEAL_WRAPPED_BYTES + 8];
-	CIPHER_CTX context = wrapping_context(key_secret, 0);
-	int len = 0;
-	if (!context)
+	if (wrapped.len != SEAL_WRAPPED_BYTES)
+		return fail(FAULT_TAMPERED, "its data key does not unwrap");
+	pthread_once(&fetched, fetch);
+	uint8_t unwrapped[SEAL_WRAPPED_BYTES];
+	CIPHER_CTX context = EVP_CIPHER_CTX_new();
+	if (!context || EVP_DecryptInit_ex2(context, ecb, key_secret->at, NULL, NULL) != 1 ||
+	    EVP_CIPHER_CTX_set_padding(context, 0) != 1)
 		return broken("unwrap a data key");
-	bool opened = wrapped.len == SEAL_WRAPPED_BYTES &&
-		      EVP_CipherUpdate(context, unwrapped, &len, wrapped.p, (int)wrapped.len) == 1 &&
-		      len == sizeof ret_secret->at;
+	size_t len = CRYPTO_128_unwrap_pad(context, NULL, unwrapped, wrapped.p, wrapped.len, decrypt_block);
+	bool opened = len == sizeof ret_secret->at;
 	if (opened)
 		memcpy(ret_secret->at, unwrapped, sizeof ret_secret->at);
 	explicit_bzero(unwrapped, sizeof unwrapped);
