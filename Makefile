@@ -136,6 +136,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/keeper.a $(BUI
 	$(Q)$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS_keeper) -o $@
 
 # These tests have a clock, and a database, of their own.
+$(BUILD)/tests/unit/test_bundle: LDFLAGS += -Wl,--wrap=db_write
 $(BUILD)/tests/unit/test_openers: LDFLAGS += -Wl,--wrap=clock_ms
 $(BUILD)/tests/unit/test_serve: LDFLAGS += -Wl,--wrap=db_read
 $(BUILD)/tests/unit/test_wallclock: LDFLAGS += -Wl,--wrap=now_seconds,--wrap=clock_gettime

@@ -11,19 +11,6 @@
 
 enum { SHA1_CHARS = 40 };
 
-/* Who shows this certificate. Reads in a transaction of its own: nobody may hold one while it waits to write, or the
- * database's log could not be emptied. */
-static int look(struct keeper *k, struct view fingerprint, struct view request_id, int64_t now, struct shown *ret)
-{
-	READER c = NULL;
-	int rc = db_read(k->db, &c);
-	if (rc == 0)
-		rc = devices_shown(k, c, fingerprint, now, ret);
-	db_read_done(c);
-	c = NULL;
-	return rc < 0 ? rc : devices_confirm(k, ret, request_id);
-}
-
 static bool delivers_signing(const struct keeper *k)
 {
 	return k->config.deliver_signing == DELIVER_NEWEST;
@@ -40,11 +27,15 @@ int answer_certificates(struct keeper *k, const struct caller *who, struct view 
 	BUF list = buf_new(LIST_MAX_BYTES);
 	int rc = list ? read_device(fields, &m) : fail(FAULT_UNAVAILABLE, "no memory for a list");
 	if (rc == 0)
-		rc = look(k, m.fingerprint, m.request_id, now, &shown);
-	if (rc == 0)
 		rc = db_read(k->db, &c);
 	if (rc == 0)
+		rc = devices_shown(k, c, m.fingerprint, now, &shown);
+	if (rc == 0)
 		rc = history_read(k->keyring, c, shown.user.id, now, delivers_signing(k), &history);
+	db_read_done(c); /* nobody may read while he waits to write, or the database's log could not be emptied */
+	c = NULL;
+	if (rc == 0)
+		rc = devices_confirm(k, &shown, m.request_id);
 	for (size_t i = 0; rc == 0 && i < history.count; i++)
 		if (history.at[i].delivered)
 			rc = identity_put_facts(&history.at[i], list);
@@ -77,6 +68,7 @@ struct pull {
 	struct msg_bundle m;
 	int64_t now;
 	struct shown shown;
+	struct bundle bundle;
 	size_t delivered;                  /* identities */
 	char etag[BUNDLE_ETAG_CHARS + 1];
 	struct buf *cms, *thumbprints;     /* of what is delivered: SHA-1 in hex, with spaces between */
@@ -124,34 +116,60 @@ static void count_delivered(struct pull *p, const struct history *history)
 	}
 }
 
-/* Reads what the device would get, and with make builds it, all of it of one moment. */
-static int prepare(struct pull *p, bool make)
+/* Reads who the device is and what it would get, all of it of one moment. */
+static int read_facts(struct pull *p)
 {
 	READER c = NULL;
-	BUNDLE bundle = { .removed = NULL };
+	bundle_done(&p->bundle);
 	int rc = db_read(p->k->db, &c);
-	if (rc == 0 && make) /* the user may have been renamed or retired while the release was recorded */
+	if (rc == 0)
 		rc = devices_shown(p->k, c, p->m.fingerprint, p->now, &p->shown);
 	if (rc == 0)
-		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &bundle);
+		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &p->bundle);
 	if (rc == 0)
-		rc = bundle_etag(p->k->keyring, &bundle, p->etag);
+		rc = bundle_etag(p->k->keyring, &p->bundle, p->etag);
 	if (rc == 0)
-		count_delivered(p, &bundle.history);
-	return rc == 0 && make ? bundle_make(p->k, c, &bundle, p->now, p->cms) : rc;
+		count_delivered(p, &p->bundle.history);
+	return rc;
 }
 
-/* What changes between the record and the bundle is delivered as it is then: the record is sure of when, not of what. */
+/* Records the release, and then opens what was read before it. */
+static int release(struct pull *p)
+{
+	READER c = NULL;
+	int rc = db_write(p->k->db, record_release, p);
+	if (rc == 0)
+		rc = db_read(p->k->db, &c);
+	return rc < 0 ? rc : bundle_make(p->k, c, &p->bundle, p->now, p->cms);
+}
+
+/* Whether what was read before is not what is there now: an identity that was deleted since is no damage. */
+static bool has_changed(struct pull *p)
+{
+	char before[sizeof p->etag], why[FAULT_DETAIL_MAX];
+	strcpy(before, p->etag);
+	strcpy(why, fault_detail());
+	if (read_facts(p) == 0 && strcmp(before, p->etag) != 0)
+		return true;
+	fail(FAULT_TAMPERED, "%s", why);
+	return false;
+}
+
+/* Nobody may read while he waits to write, or the database's log could not be emptied: what is read for the record is
+ * read before it. */
 static int pull(struct pull *p, bool *ret_unchanged)
 {
-	int rc = look(p->k, p->m.fingerprint, p->m.request_id, p->now, &p->shown);
+	int rc = read_facts(p);
 	if (rc == 0)
-		rc = prepare(p, false);
+		rc = devices_confirm(p->k, &p->shown, p->m.request_id);
 	*ret_unchanged = rc == 0 && etag_matches(p->m.if_none_match, p->etag);
 	if (rc < 0 || *ret_unchanged)
 		return rc;
-	rc = db_write(p->k->db, record_release, p);
-	return rc < 0 ? rc : prepare(p, true);
+	do {
+		buf_reset(p->cms);
+		rc = release(p);
+	} while (rc == -FAULT_TAMPERED && has_changed(p));
+	return rc;
 }
 
 /* The one event of a pull that had keys to be opened, or was refused. Whose it was is known as far as the rows were
@@ -195,6 +213,7 @@ int answer_bundle(struct keeper *k, const struct caller *who, struct view fields
 		rc = pull(&p, &unchanged);
 	if (rc != -FAULT_BAD_FRAME && !unchanged)
 		log_pull(&p, rc);
+	bundle_done(&p.bundle);
 	shown_done(&p.shown);
 	if (rc < 0)
 		return rc;

@@ -3,8 +3,11 @@
 
 #include "../../daemon/keeper/bundle.h"
 #include "../../daemon/keeper/ca.h"
+#include "../../daemon/keeper/devices.h"
 #include "../../daemon/keeper/seal.h"
+#include "../../daemon/keeper/serve.h"
 
+#include "encode.h"
 #include "openssl_ptr.h"
 
 enum { NOW = 1700000000, DAY = 86400 };
@@ -394,6 +397,94 @@ TEST(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle)
 	assert_told("chain certificate");
 }
 
+/* ---- between the record of a release and what is released ---- */
+
+static struct fixture *attacked;    /* after its next write: */
+static const char *attack_then;
+
+int __real_db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg);
+int __wrap_db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg);
+
+int __wrap_db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg)
+{
+	int rc = __real_db_write(db, run, arg);
+	if (attacked)
+		attack(attacked, attack_then);
+	attacked = NULL;
+	return rc;
+}
+
+struct enrolled {
+	struct fixture *f;
+	struct buf *der;
+	uint8_t fingerprint[32];
+};
+
+static int enrol(struct connection *c, void *arg)
+{
+	const struct enrolled *e = arg;
+	const struct keyring *keyring = e->f->keeper.keyring;
+	char hex[FINGERPRINT_CHARS + 1];
+	hex_encode(view_of(e->fingerprint, sizeof e->fingerprint), hex);
+	const struct row_device device = { .id = VIEW(DEVICE_ID), .user_id = VIEW(ID_A), .name = VIEW("phone"),
+					   .platform = VIEW("ios-18"), .state = STATE_ACTIVE, .enrolled_at = NOW };
+	const struct row_device_certificate certificate = {
+		.fingerprint = view_text(hex), .device_id = device.id, .der = buf_view(e->der), .issued_at = NOW,
+		.not_after = INT32_MAX, .replaces = VIEW(""), .csr_sha256 = VIEW(""),
+	};
+	assert_done(devices_insert(keyring, c, &device));
+	return devices_add_certificate(keyring, c, &certificate);
+}
+
+/* A pull as it comes from a front; sql is run when its release is on record. */
+static int pull_while(struct fixture *f, const char *sql)
+{
+	CERTIFICATE certificate = NULL;
+	struct enrolled e = { .f = f };
+	struct msg_bundled bundled;
+	BUF der = buf_of(CERTIFICATE_MAX_BYTES);
+	BUF request = buf_of(KIB);
+	BUF answer = buf_of(2 * BUNDLE_MAX_BYTES);
+	assert_done(ca_issue(keyring_ca_key(f->keeper.keyring, 0), keyring_ca_certificate(f->keeper.keyring, 0),
+			     device_key, DEVICE_ID, ID_A, &certificate));
+	assert_done(ca_encode(certificate, der));
+	assert_done(digest_sha256(buf_view(der), e.fingerprint));
+	e.der = der;
+	assert_done(db_write(f->keeper.db, enrol, &e));
+	const struct msg_bundle m = { .request_id = VIEW("r"), .fingerprint = view_of(e.fingerprint, 32) };
+	assert_done(put_bundle(request, &m));
+	attacked = f;
+	attack_then = sql;
+	int rc = answer_bundle(&f->keeper, NULL, buf_view(request), answer);
+	if (rc < 0)
+		return rc;
+	assert_done(read_bundled(buf_view(answer), &bundled));
+	open_as_device(f, bundled.cms, certificate);
+	return 0;
+}
+
+TEST(an_identity_that_is_deleted_while_its_release_is_recorded_is_left_out)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, "issuer one");
+	add(f, 1, USAGE_ENCRYPTION, "issuer two");
+	assert_done(pull_while(f, "DELETE FROM identities WHERE id = '11111111-1111-4111-8111-111111111111';"
+				  "DELETE FROM chain_certificates WHERE CAST(der AS TEXT) = 'issuer one'"));
+	assert_null(strstr(json, ids[0]));
+	assert_json(ids[1]);
+	/* what was released first is on record too */
+	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 2);
+}
+
+TEST(what_is_damaged_while_its_release_is_recorded_is_named_and_not_tried_again)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	assert_fault(pull_while(f, "UPDATE identities SET sealed_modern = zeroblob(60)"), TAMPERED);
+	assert_told(ids[0]);
+	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 1);
+}
+
 #define bundle_test(name) cmocka_unit_test_setup_teardown(name, make_user, fixture_free)
 
 int main(void)
@@ -411,6 +502,8 @@ int main(void)
 		bundle_test(a_removal_that_this_service_did_not_write_stops_the_bundle),
 		bundle_test(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity),
 		bundle_test(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle),
+		bundle_test(an_identity_that_is_deleted_while_its_release_is_recorded_is_left_out),
+		bundle_test(what_is_damaged_while_its_release_is_recorded_is_named_and_not_tried_again),
 	};
 	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
 }
