@@ -260,12 +260,14 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 #define FIELDS_backed_up(F) /* of the file that was sent; records: of the audit, all verified */ \
 	F(u64, bytes, UINT64_MAX) F(bytes, sha256, 32) F(u32, schema, UINT32_MAX) F(u64, users, UINT64_MAX) \
 	F(u64, identities, UINT64_MAX) F(u64, devices, UINT64_MAX) F(u64, records, UINT64_MAX)
-#define FIELDS_restore(F) /* replace: though there is something; trust_devices: they need not be released */ \
-	F(u64, bytes, UINT64_MAX) F(u8, replace, 1) F(u8, trust_devices, 1)
-#define FIELDS_restored(F) /* held: devices; ended: enrolment tokens; unreadable: identities; last_record_at: before \
-			    * what was done to it */ \
+#define FIELDS_restore(F) /* replace: though there is something; trust_devices: they need not be released; \
+			   * token_sha256: of the administrator's token that takes the place of all that are in the \
+			   * backup; empty: those stay good */ \
+	F(u64, bytes, UINT64_MAX) F(u8, replace, 1) F(u8, trust_devices, 1) F(bytes, token_sha256, 32)
+#define FIELDS_restored(F) /* held: devices; ended: enrolment tokens; tokens: of administrators that were ended; \
+			    * unreadable: identities; last_record_at: before what was done to it */ \
 	F(u64, users, UINT64_MAX) F(u64, identities, UINT64_MAX) F(u64, devices, UINT64_MAX) F(u64, held, UINT64_MAX) \
-	F(u64, ended, UINT64_MAX) F(u64, unreadable, UINT64_MAX) F(time, last_record_at, 0)
+	F(u64, ended, UINT64_MAX) F(u64, tokens, UINT64_MAX) F(u64, unreadable, UINT64_MAX) F(time, last_record_at, 0)
 #define FIELDS_verify(F) /* bytes: of the file that follows; 0: the database itself */ \
 	F(u64, bytes, UINT64_MAX)
 #define FIELDS_verified(F) /* unreadable: of string, of which the last says so where they are more than UNREADABLE_MAX */ \

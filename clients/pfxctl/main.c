@@ -62,6 +62,8 @@ static const struct cli_option options[OPT_COUNT] = {
 		       "are N" },
 	[OPT_REPLACE] = { "replace", NULL, "also where the service is in use: what it has is lost" },
 	[OPT_TRUST_DEVICES] = { "trust-devices", NULL, "do not hold the devices: none was revoked since" },
+	[OPT_TRUST_TOKENS] = { "trust-tokens", NULL, "do not end the tokens of administrators: none was\n"
+			       "revoked since" },
 	[OPT_DATABASE] = { "database", "FILE", "verify this backup, and not what the service has" },
 	[OPT_ALL] = { "all", NULL, "every device that is held" },
 	[OPT_QUIET] = { "quiet", NULL, "print only what is not well" },
@@ -236,15 +238,17 @@ static const struct cli_command commands[] = {
 	  backup_run },
 	{ "restore", "FILE", 1, 1,
 	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_REPLACE) | CLI_BIT(OPT_TRUST_DEVICES) |
-		  CLI_BIT(OPT_JSON),
+		  CLI_BIT(OPT_TRUST_TOKENS) | CLI_BIT(OPT_TOKEN_OUT) | CLI_BIT(OPT_FORCE) | CLI_BIT(OPT_JSON),
 	  "put a backup into the place of the database, on the server as root",
 	  "  Hands FILE to the keeper that runs, which must have the keyring of the backup: keyring import brings it\n"
 	  "  to a new machine. The keeper looks at all of it, and refuses what is damaged, was changed, is of another\n"
 	  "  keyring or of a newer version. Then the backup takes the place of the database, and the service starts\n"
 	  "  again. Cut short at any moment there is either the old one or the new one.\n\n"
 	  "  What was revoked after the backup was made is lost with it. So every active device is held (403)\n"
-	  "  until devices release lets it in, unless --trust-devices is given, and enrolment tokens that were\n"
-	  "  not spent are ended. What was deleted after it is there again.\n", restore_run },
+	  "  until devices release lets it in, unless --trust-devices is given; enrolment tokens that were not\n"
+	  "  spent are ended; and so are all tokens of administrators, unless --trust-tokens is given: a new one,\n"
+	  "  of role admin, is printed this once, or goes to --token-out. Who did not get it restores once more.\n"
+	  "  What was deleted after the backup is there again.\n", restore_run },
 	{ "verify", "", 0, 0,
 	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_DATABASE) | CLI_BIT(OPT_JSON),
 	  "prove that every identity can still be read, on the server as root",

@@ -4,6 +4,9 @@
 
 #include "buf.h"
 
+/* Appends a new token of an administrator; ret_sha256 is what a keeper knows of it. EXIT_LOCAL. */
+int new_token(struct buf *ret_token_secret, uint8_t ret_sha256[static 32]);
+
 /* Appends a new token, and the text of a new keyring that knows its hash. EXIT_LOCAL. */
 int new_keyring(struct buf *ret_token_secret, struct buf *ret_keyring_secret);
 

@@ -2,6 +2,7 @@
  * server. A backup is not read here: it may come from anywhere. */
 #include "commands.h"
 #include "local.h"
+#include "new_keyring.h"
 #include "show.h"
 
 #include "../shared/json_text.h"
@@ -40,12 +41,14 @@ static int find(const struct cli *cli, const struct buf *answer, struct server *
 
 /* ---- restore ---- */
 
-static int hand_over(const struct cli *cli, const struct server *server, struct buf *answer, struct msg_restored *ret)
+static int hand_over(const struct cli *cli, const struct server *server, struct view token_sha256, struct buf *answer,
+		     struct msg_restored *ret)
 {
 	FD file = -1;
 	struct view fields;
 	struct msg_restore m = { .replace = cli->value[OPT_REPLACE] != NULL,
-				 .trust_devices = cli->value[OPT_TRUST_DEVICES] != NULL };
+				 .trust_devices = cli->value[OPT_TRUST_DEVICES] != NULL,
+				 .token_sha256 = token_sha256 };
 	BUF question = buf_new(QUESTION_MAX_BYTES);
 	struct local_talk talk = { .question = question, .verb = VERB_RESTORE, .until_end = true };
 	int rc = question ? open_backup(cli->argv[0], &file, &m.bytes) : trouble(EXIT_LOCAL, "no memory");
@@ -75,21 +78,38 @@ static int await_service(const struct server *server)
 	return EXIT_DONE;
 }
 
-static void tell_restored(const struct cli *cli, const struct msg_restored *m)
+/* The token's place in the JSON is a number, as show_token() has it. */
+static int show_restored(const struct cli *cli, const struct msg_restored *m, struct file_new *out,
+			 struct view token_secret)
 {
 	char last[TIME_TEXT + 1];
 	time_format(m->last_record_at, last);
-	if (cli->value[OPT_JSON]) {
-		JSON told = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "users", (json_int_t)m->users,
-				      "identities", (json_int_t)m->identities, "devices", (json_int_t)m->devices, "held",
-				      (json_int_t)m->held, "ended", (json_int_t)m->ended, "unreadable",
-				      (json_int_t)m->unreadable, "lastRecordAt", last);
-		show_json(told);
-	} else {
+	JSON told = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "users", (json_int_t)m->users, "identities",
+			      (json_int_t)m->identities, "devices", (json_int_t)m->devices, "held", (json_int_t)m->held,
+			      "ended", (json_int_t)m->ended, "tokensEnded", (json_int_t)m->tokens, "unreadable",
+			      (json_int_t)m->unreadable, "lastRecordAt", last);
+	if (!cli->value[OPT_JSON])
 		printf("restored, as of %s: %llu users, %llu identities, %llu devices\n", last,
 		       (unsigned long long)m->users, (unsigned long long)m->identities,
 		       (unsigned long long)m->devices);
+	if (cli->value[OPT_TRUST_TOKENS]) {
+		if (cli->value[OPT_JSON])
+			show_json(told);
+		return EXIT_DONE;
 	}
+	if (!cli->value[OPT_JSON] && !cli->value[OPT_TOKEN_OUT])
+		return show_secret("admin token", token_secret);
+	json_object_set_new(told, "token", json_integer(0));
+	return show_token(cli, out, token_secret, told);
+}
+
+static void tell_restored(const struct cli *cli, const struct msg_restored *m)
+{
+	const char *path = cli->value[OPT_TOKEN_OUT];
+	if (!cli->value[OPT_TRUST_TOKENS])
+		cli_say(cli, "all %llu tokens of administrators in the backup were ended, because it does not know which "
+			"were revoked after it; there is one new one, of role admin%s%s: pfxctl token add makes others",
+			(unsigned long long)m->tokens, path ? ", in " : "", path ? path : "");
 	if (m->held)
 		cli_say(cli, "%llu devices are held and get nothing (403), because the backup does not know which were "
 			"revoked after it: pfxctl devices shows them, pfxctl revoke ID ends one, pfxctl devices "
@@ -101,22 +121,47 @@ static void tell_restored(const struct cli *cli, const struct msg_restored *m)
 		cli_say(cli, "%llu identities in the backup are damaged and can not be read: pfxctl verify tells which; "
 			"import them again", (unsigned long long)m->unreadable);
 	cli_say(cli, "what was deleted or changed after the backup is as it was then: identities that were deleted, "
-		"users that were retired, administrators' tokens that were revoked. Delete and revoke them again");
+		"users that were retired%s. Delete them again",
+		cli->value[OPT_TRUST_TOKENS] ? ", administrators' tokens that were revoked" : "");
+}
+
+/* The token is made here, and the keeper is told its SHA-256 alone. */
+static int make_token(const struct cli *cli, struct buf *ret_secret, uint8_t ret_sha256[static 32],
+		      struct file_new *ret_out)
+{
+	if (cli->value[OPT_TRUST_TOKENS] && cli->value[OPT_TOKEN_OUT])
+		return trouble(EXIT_USAGE, "with --trust-tokens no token is made: leave --token-out away");
+	int rc = ret_secret ? new_token(ret_secret, ret_sha256) : trouble(EXIT_LOCAL, "no memory");
+	return rc ? rc : token_out_begin(cli, ret_out);
+}
+
+static int not_shown(enum exit_status how)
+{
+	return trouble(how, "the backup is in the place of the database, but its new admin token was lost: %s; run the "
+		       "same command again, with --replace", trouble_text());
 }
 
 int restore_run(const struct cli *cli)
 {
 	struct server server;
 	struct msg_restored m;
+	uint8_t sha256[32];
+	FILE_NEW out = { .fd = -1 };
 	BUF answer = buf_new(FRAME_MAX_BYTES);
+	BUF token_secret = buf_new(TOKEN_FILE_CHARS);
 	int rc = find(cli, answer, &server);
 	if (rc == EXIT_DONE)
-		rc = hand_over(cli, &server, answer, &m);
+		rc = make_token(cli, token_secret, sha256, &out);
 	if (rc == EXIT_DONE)
-		rc = await_service(&server);
-	if (rc == EXIT_DONE)
-		tell_restored(cli, &m);
-	return rc;
+		rc = hand_over(cli, &server, view_of(sha256, cli->value[OPT_TRUST_TOKENS] ? 0 : sizeof sha256), answer,
+			       &m);
+	if (rc)
+		return rc;
+	rc = show_restored(cli, &m, &out, buf_view(token_secret));
+	if (rc)
+		return not_shown((enum exit_status)rc);
+	tell_restored(cli, &m);
+	return await_service(&server);
 }
 
 /* ---- verify ---- */

@@ -1,6 +1,6 @@
 /* Answers RESTORE: takes a backup from root, looks at all of it, holds who is in it, and puts it into the place of the
- * database. Keeper only. What a backup does not know, it can not be asked: which devices were revoked after it, and
- * which tokens spent. */
+ * database. Keeper only. What a backup does not know, it can not be asked: which devices and administrators' tokens
+ * were revoked after it, and which enrolment tokens spent. */
 #include "audit.h"
 #include "copies.h"
 #include "devices.h"
@@ -9,6 +9,7 @@
 #include "identities.h"
 #include "log.h"
 #include "serve.h"
+#include "tokens.h"
 #include "wallclock.h"
 
 #include <signal.h>
@@ -21,7 +22,7 @@ struct restoring {
 	struct msg_restore m;
 	uint8_t sha256[32];
 	struct inventory found;
-	uint64_t held, ended, unreadable;
+	uint64_t held, ended, tokens, unreadable;
 };
 
 /* A new service, in which there is nobody yet, loses nothing. */
@@ -64,17 +65,20 @@ static int verify_copy(struct copy *copy)
 
 static int record_restore(struct restoring *r, struct connection *c)
 {
-	char sha256[65], detail[128];
+	char sha256[65], detail[192];
 	hex_encode(view_of(r->sha256, sizeof r->sha256), sha256);
-	snprintf(detail, sizeof detail, "%llu devices held%s, %llu enrolments ended", (unsigned long long)r->held,
-		 r->m.trust_devices ? " (they were trusted)" : "", (unsigned long long)r->ended);
+	snprintf(detail, sizeof detail, "%llu devices held%s, %llu enrolments ended, %llu tokens ended%s",
+		 (unsigned long long)r->held, r->m.trust_devices ? " (they were trusted)" : "",
+		 (unsigned long long)r->ended, (unsigned long long)r->tokens,
+		 r->m.token_sha256.len ? "" : " (they were trusted)");
 	const struct audit_record record = { .event = "service.restore", .actor = view_text("root"),
 					     .object = view_text(sha256), .detail = view_text(detail) };
 	return audit_append(&r->copy->opened, c, &record);
 }
 
-/* In one transaction of the copy, before anybody is served out of it. Tokens are ended also where devices are trusted:
- * one that was spent after the backup would enrol a second device. */
+/* In one transaction of the copy, before anybody is served out of it. Enrolment tokens are ended also where devices are
+ * trusted: one that was spent after the backup would enrol a second device. An administrator's token that was revoked
+ * after it would release the devices that are held. */
 static int distrust(struct connection *c, void *arg)
 {
 	struct restoring *r = arg;
@@ -85,6 +89,8 @@ static int distrust(struct connection *c, void *arg)
 		rc = devices_hold_all(opened, c, &root, &r->held);
 	if (rc == 0)
 		rc = enrolments_end_all(opened, c, &root, &r->ended);
+	if (rc == 0 && r->m.token_sha256.len)
+		rc = tokens_replace_all(opened, c, &root, r->m.token_sha256, &r->tokens);
 	return rc < 0 ? rc : record_restore(r, c);
 }
 
@@ -128,6 +134,8 @@ int answer_restore(struct keeper *k, const struct caller *who, struct view field
 	COPY copy = { .taken = NULL };
 	struct restoring r = { .copy = &copy, .progress = { .fd = who->fd } };
 	int rc = read_restore(fields, &r.m);
+	if (rc == 0 && r.m.token_sha256.len != 0 && r.m.token_sha256.len != 32)
+		return fail(FAULT_BAD_FRAME, "token_sha256 is no SHA-256");
 	if (rc == 0)
 		rc = copy_begin_restore(k, &copy);
 	if (rc == 0)
@@ -138,7 +146,8 @@ int answer_restore(struct keeper *k, const struct caller *who, struct view field
 	kill(getpid(), SIGTERM);
 	const struct msg_restored m = {
 		.users = r.found.users, .identities = r.found.identities, .devices = r.found.devices, .held = r.held,
-		.ended = r.ended, .unreadable = r.unreadable, .last_record_at = r.found.last_record_at,
+		.ended = r.ended, .tokens = r.tokens, .unreadable = r.unreadable,
+		.last_record_at = r.found.last_record_at,
 	};
 	return put_restored(answer, &m);
 }

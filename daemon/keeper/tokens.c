@@ -125,10 +125,22 @@ int tokens_add(struct keeper *k, struct connection *c, const struct actor *actor
 	return rc < 0 ? rc : audit_append(k, c, &r);
 }
 
+static int forget(struct keeper *k, struct connection *c, const struct actor *actor, const struct row_token *row)
+{
+	STATEMENT s = NULL;
+	int rc = statement_get(c, SQL_token_delete, &s);
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, row->id);
+	rc = statement_run(s);
+	const struct audit_record r = { .event = "token.delete", .actor = actor->id, .object = row->id,
+					.detail = row->role, .request_id = actor->request_id };
+	return rc < 0 ? rc : audit_append(k, c, &r);
+}
+
 int tokens_delete(struct keeper *k, struct connection *c, const struct actor *actor, struct view id)
 {
 	ROW(token, token);
-	STATEMENT s = NULL;
 	int64_t successors = 1;
 	int rc = find(k->keyring, c, SQL_token_get, id, true, &token);
 	if (rc == 0 && view_is(token.role, "admin"))
@@ -136,15 +148,40 @@ int tokens_delete(struct keeper *k, struct connection *c, const struct actor *ac
 	if (rc == 0 && successors == 0)
 		return fail(FAULT_CONFLICT, "this is the last admin token%s: make another one first",
 			    token.expires_at ? "" : " that does not expire");
-	if (rc == 0)
-		rc = statement_get(c, SQL_token_delete, &s);
-	if (rc < 0)
-		return rc;
-	bind_text(s, 1, id);
-	rc = statement_run(s);
-	const struct audit_record r = { .event = "token.delete", .actor = actor->id, .object = id, .detail = token.role,
-					.request_id = actor->request_id };
-	return rc < 0 ? rc : audit_append(k, c, &r);
+	return rc < 0 ? rc : forget(k, c, actor, &token);
+}
+
+/* One after the other, because the change is of the table that is read. */
+static int forget_all(struct keeper *k, struct connection *c, const struct actor *actor, uint64_t *ret_count)
+{
+	for (*ret_count = 0;; ++*ret_count) {
+		ROW(token, row);
+		STATEMENT s = NULL;
+		int rc = statement_get(c, SQL_tokens_all, &s);
+		if (rc < 0)
+			return rc;
+		bind_number(s, 1, 1);
+		rc = statement_step(s);
+		if (rc <= 0)
+			return rc;
+		rc = load_token(k->keyring, s, &row);
+		statement_done(s);
+		if (rc == 0)
+			rc = forget(k, c, actor, &row);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+int tokens_replace_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view sha256,
+		       uint64_t *ret_count)
+{
+	char id[UUID_TEXT + 1];
+	uuid_make(id);
+	const struct row_token row = { .id = view_text(id), .token_sha256 = sha256, .name = view_text("restored"),
+				       .role = view_text("admin"), .created_at = now_seconds() };
+	int rc = forget_all(k, c, actor, ret_count);
+	return rc < 0 ? rc : tokens_add(k, c, actor, &row);
 }
 
 int tokens_put_facts(const struct keyring *keyring, struct connection *c, struct buf *ret)

@@ -32,6 +32,11 @@ int tokens_add(struct keeper *k, struct connection *c, const struct actor *actor
 /* NOT_FOUND; CONFLICT for the last admin token that is valid. */
 int tokens_delete(struct keeper *k, struct connection *c, const struct actor *actor, struct view id);
 
+/* After a restore: ends every token, each with its audit record, and adds one of role admin whose SHA-256 is given.
+ * *ret_count is how many were ended. */
+int tokens_replace_all(struct keeper *k, struct connection *c, const struct actor *actor, struct view sha256,
+		       uint64_t *ret_count);
+
 /* Appends msg_token_facts of every token to ret. */
 int tokens_put_facts(const struct keyring *keyring, struct connection *c, struct buf *ret);
 

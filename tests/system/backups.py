@@ -23,8 +23,14 @@ def backup(service, path):
     return json.loads(ctl(service, "backup", path, "--json").stdout)
 
 
+def token_to(service):
+    """Where the new administrator's token is to go, so that this service is asked with it."""
+    return "--token-out", service.dir / "admin.token", "--force"
+
+
 def restore(service, path, *more):
-    done = ctl(service, "restore", path, "--json", *more)
+    token = () if "--trust-tokens" in more else token_to(service)
+    done = ctl(service, "restore", path, "--json", *token, *more)
     return json.loads(done.stdout)
 
 
@@ -83,8 +89,13 @@ def local(service):
     return Frames(service.dir / "run/keeper-local.sock")
 
 
-def until_up(service, seconds=60):
+def until_up(service, *statuses, seconds=60):
     def up():
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return service.admin("GET", "/v1/users").status == 200
+            return service.admin("GET", "/v1/users").status in (statuses or (200,))
     wait_until(up, seconds, "the service after a restart")
+
+
+def until_answers(service):
+    """Up, whether or not the token that is asked with is still good."""
+    until_up(service, 200, 401)

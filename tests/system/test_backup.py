@@ -129,6 +129,71 @@ def a_held_device_gets_nothing_at_any_call_until_it_is_released(folder):
 
 
 @test
+def an_administrator_whose_token_was_revoked_after_the_backup_can_release_nobody(folder):
+    service, phone = with_backup(folder)
+    enroller, admin = service.make_token("enroller"), service.make_token("admin")
+    backup(service, folder / "b")
+    own, listed = service.token, service.admin("GET", "/v1/tokens").expect(200).json["tokens"]
+    for one in listed:
+        if one["role"] == "enroller":
+            assert service.admin("DELETE", f"/v1/tokens/{one['id']}").status == 204
+    told = restore(service, folder / "b", "--replace")
+    assert told["tokensEnded"] == len(listed) == 3 and "token" not in told, told
+    assert service.token != own
+    path = f"/v1/devices/{phone.id}"
+    for token in (enroller, admin, own):
+        service.admin("PATCH", path, {"state": "active"}, token).expect(401, "unauthorized")
+    assert states(service) == {phone.id: "held"}
+    only, = service.admin("GET", "/v1/tokens").expect(200).json["tokens"]
+    assert (only["name"], only["role"], only.get("expiresAt")) == ("restored", "admin", None), only
+    verify_audit(service)
+    records = service.admin("GET", "/v1/audit?limit=1000").json["records"]
+    record = [r for r in records if r["event"] == "service.restore"][-1]
+    assert "3 tokens ended" in record["detail"] and "tokens ended (they" not in record["detail"], record
+    assert [r["actor"] for r in records if r["event"] == "token.delete"] == ["root"] * 3, records
+    # The row of one that is put back is found.
+    with contextlib.closing(sqlite3.connect(folder / "b")) as database:
+        row = database.execute("SELECT * FROM tokens WHERE role = 'enroller'").fetchone()
+    service.stop()
+    with contextlib.closing(service.database()) as database:
+        database.execute(f"INSERT INTO tokens VALUES ({', '.join('?' * len(row))})", row)
+    service.start()
+    told = service.admin("GET", "/v1/audit/verification").expect(200).json
+    assert told["differences"] == [f"token {row[0]} was revoked, but its row is there again"], told
+
+
+@test
+def tokens_stay_good_where_they_are_trusted_and_else_the_new_one_is_told_once(folder):
+    service, phone = with_backup(folder)
+    enroller = service.make_token("enroller")
+    backup(service, folder / "b")
+    told = restore(service, folder / "b", "--replace", "--trust-tokens")
+    assert told["tokensEnded"] == 0 and "token" not in told, told
+    assert service.admin("PATCH", f"/v1/devices/{phone.id}", {"state": "active"}, enroller).status == 200
+    assert "no token is made" in refused(service, 2, "restore", folder / "b", "--replace", "--trust-tokens",
+                                         *token_to(service))
+    assert "is there already" in refused(service, 4, "restore", folder / "b", "--replace", *token_to(service)[:2])
+    service.admin("GET", "/v1/users").expect(200)
+    done = ctl(service, "restore", folder / "b", "--replace")
+    shown = re.search(rb"^admin token: ([A-Za-z0-9_-]{43})$", done.stdout, re.M)[1]
+    assert shown not in done.stderr and b"all 2 tokens of administrators in the backup were ended" in done.stderr, done
+    service.admin("GET", "/v1/users").expect(401)
+    service.admin("GET", "/v1/users", token=shown.decode()).expect(200)
+    told = json.loads(ctl(service, "restore", folder / "b", "--replace", "--json").stdout)
+    service.admin("GET", "/v1/users", token=shown.decode()).expect(401)
+    service.admin("GET", "/v1/users", token=told["token"]).expect(200)
+    # What can not be written is told, and the next restore brings another one.
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BUILD / "pfxctl", "--dev", service.dir, "restore", folder / "b", "--replace"],
+                              stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 4 and b"its new admin token was lost" in done.stderr and b"again" in done.stderr, done
+    until_answers(service)
+    service.admin("GET", "/v1/users", token=told["token"]).expect(401)
+    restore(service, folder / "b", "--replace")
+    service.admin("GET", "/v1/users").expect(200)
+
+
+@test
 def what_is_no_release_is_refused(folder):
     service, phone = with_backup(folder)
     path = f"/v1/devices/{phone.id}"
@@ -334,7 +399,7 @@ def a_backup_that_is_damaged_anywhere_is_refused_or_tells_what_is_lost(folder):
     assert service.keeper_pid() == keeper and phone.history() == before
     # Within sealed bytes nothing but the key sees it: the others are worth having.
     damage(folder / "good", "identities", "sealed_modern", at=40)
-    done = ctl(service, "restore", folder / "good", "--replace")
+    done = ctl(service, "restore", folder / "good", "--replace", *token_to(service))
     assert b"1 identities in the backup are damaged" in done.stderr, done
     verify_audit(service)
 
@@ -437,13 +502,13 @@ def a_restore_that_is_cut_anywhere_leaves_the_old_or_the_new(folder):
     service.start()
     backup(service, folder / "b")
     chance = random.Random(4411)
-    outcomes = set()
+    outcomes, lost = set(), 0
     for turn in range(10):
         # The old one is told from the new one by Ben.
         if BEN not in upns(service):
             import_one(service, small(folder, BEN), BEN)
-        process = subprocess.Popen([BUILD / "pfxctl", "--dev", service.dir, "restore", folder / "b", "--replace"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen([BUILD / "pfxctl", "--dev", service.dir, "restore", folder / "b", "--replace",
+                                    *token_to(service)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(chance.random() * 1.2)
         if turn % 3 == 2:
             process.kill()
@@ -451,8 +516,16 @@ def a_restore_that_is_cut_anywhere_leaves_the_old_or_the_new(folder):
             with contextlib.suppress(KeyError, ProcessLookupError):  # it may have ended by itself just then
                 service.kill_room("keeper")
         process.communicate(timeout=120)
-        until_up(service)
+        until_answers(service)
+        for left in service.dir.glob("admin.token.*"):  # of a pfxctl that was killed
+            left.unlink()
         wait_until(lambda: beside(service) == [] or process.returncode == 0, 60, "the end of the copy")
+        if service.admin("GET", "/v1/users").status == 401:
+            # The backup is in its place, and nobody got its token: the same command once more brings another one.
+            assert process.returncode != 0, "a token that was told is none"
+            lost += 1
+            restore(service, folder / "b", "--replace")
+            until_up(service)
         users = upns(service)
         outcomes.add(BEN in users)
         assert users in ([ANN], [ANN, BEN]), users
@@ -462,7 +535,8 @@ def a_restore_that_is_cut_anywhere_leaves_the_old_or_the_new(folder):
         if turn % 4 == 3:
             service.kill()  # a keeper that dies again and again is started ever later
             service.start()
-    print("    " + " and ".join("the old one" if old else "the new one" for old in sorted(outcomes)))
+    print("    " + " and ".join("the old one" if old else "the new one" for old in sorted(outcomes)),
+          f"; {lost} times without its token")
     service.stop()
     with contextlib.closing(service.database()) as database:
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
@@ -651,7 +725,7 @@ def a_file_that_does_not_come_as_it_was_announced_is_dropped(folder):
     def part(data):
         return struct.pack(">IB", len(data) + 5, VERBS["PART"]) + field(data)
 
-    restore_of = lambda n: struct.pack(">QBB", n, 1, 0)
+    restore_of = lambda n, sha256=b"": struct.pack(">QBB", n, 1, 0) + field(sha256)
     for parts in ([part(b"x" * 101)], [part(b"x" * 60), part(b"x" * 41)], [part(b"")], [struct.pack(">IB", 1, VERBS["HEALTH"])],
                   [b"\xff\xff\xff\xff\xfe"], [struct.pack(">IB", 5, VERBS["PART"]) + b"\0\0\0\x09"], [b"\0\0"], []):
         for verb, fields in (("RESTORE", restore_of(100)), ("VERIFY_IDENTITIES", struct.pack(">Q", 100))):
@@ -668,7 +742,9 @@ def a_file_that_does_not_come_as_it_was_announced_is_dropped(folder):
     frames = local(service)
     verb, fields = frames.ask(VERBS["RESTORE"], restore_of(2 ** 62))
     assert verb == VERBS["ERROR"] and b"no room" in fields, (verb, fields)
-    assert frames.ask(VERBS["RESTORE"], restore_of(1)[:-1] + b"\2") is None
+    for wrong in (struct.pack(">QBBI", 1, 1, 2, 0), restore_of(1, bytes(31)), restore_of(1, bytes(33))):
+        assert frames.ask(VERBS["RESTORE"], wrong) is None, wrong
+        frames = local(service)
     assert service.keeper_pid() == keeper and upns(service) == [ANN]
 
 

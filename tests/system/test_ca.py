@@ -188,7 +188,8 @@ def a_ca_that_a_held_device_needs_stays_and_the_device_comes_back(folder):
     world.change("ca", "rotate", *EXPORTLESS)
     old, new = world.cas()[1], world.cas()[0]
     world.ctl("backup", folder / "b")
-    restoring = subprocess.Popen([BUILD / "pfxctl", "restore", folder / "b", "--replace", "--dev", world.service.dir],
+    restoring = subprocess.Popen([BUILD / "pfxctl", "restore", folder / "b", "--replace", "--trust-tokens", "--dev",
+                                  world.service.dir],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert world.service.children["keeper"].wait(60) == 0  # it ends by itself; systemd would start the next one
     world.service.begin("keeper")

@@ -69,7 +69,7 @@ def device_messages(fingerprint_bytes, token="A" * 43, csr="x", signature=b"x"):
 
 
 # What root alone may ask, at a socket of its own.
-LOCAL_MESSAGES = {"VERIFY": b"", "INSPECT": b"", "BACKUP": b"", "RESTORE": struct.pack(">QBB", 1, 1, 1),
+LOCAL_MESSAGES = {"VERIFY": b"", "INSPECT": b"", "BACKUP": b"", "RESTORE": struct.pack(">QBBI", 1, 1, 1, 0),
                   "VERIFY_IDENTITIES": struct.pack(">Q", 0)}
 
 

@@ -311,7 +311,7 @@ def what_was_imported_and_pulled_is_gone(folder):
     assert_gone(passed, "imported and pulled")
     # Every key once more, through the keeper and an opener of its own.
     for arguments in (["verify"], ["backup", folder / "b"], ["verify", "--database", folder / "b"],
-                      ["restore", folder / "b", "--replace"]):
+                      ["restore", folder / "b", "--replace", "--trust-tokens"]):
         run(BUILD / "pfxctl", "--dev", passed.service.dir, *arguments)
     passed.service.wait_ready()
     assert_gone(passed, "verified, backed up and restored")
