@@ -14,11 +14,9 @@
 #include "wipe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,19 +30,6 @@ static const char *keyring_path(const struct server *s)
 }
 
 /* ---- what is there ---- */
-
-/* A folder, because the file itself is replaced. */
-static int lock(struct change *c)
-{
-	char folder[PATH_BYTES];
-	path_folder(folder, keyring_path(&c->server));
-	c->lock = open(folder[0] ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (c->lock < 0)
-		return trouble(EXIT_LOCAL, "can not open the folder of the keyring: %s", strerror(errno));
-	if (flock(c->lock, LOCK_EX | LOCK_NB) < 0)
-		return trouble(EXIT_LATER, "another pfxctl is at work on the keyring; try again when it is done");
-	return EXIT_DONE;
-}
 
 static int read_keyring(struct change *c)
 {
@@ -144,7 +129,7 @@ int change_begin(const struct cli *cli, struct change *ret)
 	if (rc == EXIT_DONE)
 		rc = server_find(cli, &ret->server);
 	if (rc == EXIT_DONE)
-		rc = lock(ret);
+		rc = server_lock_keyring(&ret->server, &ret->lock);
 	if (rc == EXIT_DONE)
 		rc = read_keyring(ret);
 	if (rc == EXIT_DONE)

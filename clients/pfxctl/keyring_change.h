@@ -20,7 +20,7 @@ struct keeper_keys {
 struct change {
 	const struct cli *cli;
 	struct server server;
-	int lock;                /* on the folder of the keyring */
+	int lock;                /* of server_lock_keyring() */
 	struct buf *text_secret; /* the keyring as it is on disk */
 	struct keyring *keyring;
 	struct keeper_keys keeper;

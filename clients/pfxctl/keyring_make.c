@@ -20,12 +20,10 @@
 #include "wipe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,7 +35,7 @@ enum { HOST_NAME_CHARS = 64, NAMES_MAX_BYTES = 4096, TLS_FILE_MAX_BYTES = 16384 
 struct making {
 	const struct cli *cli;
 	const char *with_key;
-	int lock; /* on the folder of the keyring */
+	int lock; /* of server_lock_keyring() */
 	struct server server;
 	struct file_set files;
 	struct safekeeping safekeeping;
@@ -59,20 +57,6 @@ static void making_done(struct making *m)
 	wipe_traces();
 }
 #define MAKING __attribute__((cleanup(making_done))) struct making
-
-/* One that fails takes back what it has placed, and another must not have built on that. Ends with the process. */
-static int lock_folder(struct making *m)
-{
-	char folder[PATH_BYTES];
-	path_folder(folder, m->server.credential);
-	m->lock = open(folder[0] ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (m->lock < 0)
-		return trouble(EXIT_LOCAL, "can not open the folder of %s: %s", m->server.credential, strerror(errno));
-	if (flock(m->lock, LOCK_EX | LOCK_NB) < 0)
-		return trouble(EXIT_LOCAL, "another pfxctl keyring is at work on %s: wait for its end",
-			       m->server.credential);
-	return EXIT_DONE;
-}
 
 /* ---- what is there ---- */
 
@@ -120,8 +104,9 @@ static int making_begin(const struct cli *cli, struct making *ret)
 		rc = server_find(cli, &ret->server);
 	if (rc == EXIT_DONE)
 		rc = take_key(ret);
+	/* One that fails takes back what it has placed, and another must not have built on that. */
 	if (rc == EXIT_DONE)
-		rc = lock_folder(ret);
+		rc = server_lock_keyring(&ret->server, &ret->lock);
 	return rc ? rc : check_unmade(&ret->server);
 }
 

@@ -6,8 +6,13 @@
 #include "creds.h"
 #include "fault.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#define LOCK_NAME ".keyring.lock"
 #define USUAL_CONF "/etc/pfxd/pfxd.conf"
 
 static int join(char ret[static PATH_BYTES], const char *folder, const char *name)
@@ -53,6 +58,21 @@ int server_need_root(const struct cli *cli)
 	if (geteuid() == 0 || cli->value[OPT_DEV])
 		return EXIT_DONE;
 	return trouble(EXIT_LOCAL, "run pfxctl %s as root, on the server itself", cli->command->name);
+}
+
+int server_lock_keyring(const struct server *s, int *ret_fd)
+{
+	char folder[PATH_BYTES], path[PATH_BYTES];
+	path_folder(folder, s->keyring[0] ? s->keyring : s->credential);
+	int rc = path_join(path, folder, LOCK_NAME);
+	if (rc)
+		return rc;
+	*ret_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (*ret_fd < 0)
+		return trouble(EXIT_LOCAL, "can not open %s: %s", path, strerror(errno));
+	if (flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
+		return trouble(EXIT_LATER, "another pfxctl is at work on the keyring: try again when it is done");
+	return EXIT_DONE;
 }
 
 int server_open_keyring(const struct server *s, struct buf *ret_secret)

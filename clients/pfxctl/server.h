@@ -25,6 +25,11 @@ int server_find(const struct cli *cli, struct server *ret);
 /* EXIT_LOCAL for who is not root, naming the command. Under --dev it is the user who started it. */
 int server_need_root(const struct cli *cli);
 
+/* Takes the lock of those that make or change the keyring, which *ret_fd has until it is closed. It is a file of its
+ * own beside the keyring, because that is replaced, and root's alone: whoever can open a file can lock it. EXIT_LATER
+ * while another pfxctl has it. */
+int server_lock_keyring(const struct server *server, int *ret_fd);
+
 /* Reads the keyring, opening it with systemd-creds where it is sealed. EXIT_LOCAL. */
 int server_open_keyring(const struct server *server, struct buf *ret_secret);
 

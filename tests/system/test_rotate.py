@@ -257,7 +257,10 @@ def an_export_is_insisted_on_and_opens_what_is_new(folder):
 def without_a_keeper_or_beside_another_pfxctl_nothing_is_changed(folder):
     world = Rotated(folder, 1)
     before = (world.service.dir / "keyring").read_bytes()
-    fd = os.open(world.service.dir, os.O_RDONLY)
+    lock = world.service.dir / ".keyring.lock"
+    assert world.ctl("keyring", "retire").returncode == 0  # changes nothing, and has made the file
+    assert lock.stat().st_mode & 0o777 == 0o600 and lock.stat().st_uid == os.geteuid(), "others could lock it"
+    fd = os.open(lock, os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_EX)
     done = world.ctl(*ROTATE)
     assert done.returncode == 3 and b"another pfxctl" in done.stderr, done
@@ -267,6 +270,14 @@ def without_a_keeper_or_beside_another_pfxctl_nothing_is_changed(folder):
     done = world.ctl(*ROTATE)
     assert done.returncode == 3 and b"does not answer at its local socket" in done.stderr, done
     assert (world.service.dir / "keyring").read_bytes() == before
+
+
+@test
+def nobody_who_can_read_the_folder_of_the_keyring_keeps_others_from_changing_it(folder):
+    world = Rotated(folder, 1)
+    for path in (world.service.dir, world.service.dir / "pfxd.conf", world.service.dir / "ca.pem"):
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)  # as any user of the server can in /etc/pfxd
+    assert "has a new wrapping key" in world.begin().stderr.decode()
 
 
 @test

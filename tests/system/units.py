@@ -185,9 +185,10 @@ class Machine:
         return self.inside("systemd-creds", "decrypt", "--name=keyring", credential or self.credential, "-").stdout
 
     def files(self):
-        """{path: bytes} of all that is there but the host's own key, empty folders too."""
+        """{path: bytes} of all that is there but the host's own key and the empty lock, empty folders too."""
         return {str(p.relative_to(self.dir)): p.read_bytes() if p.is_file() else None
-                for p in self.dir.rglob("*") if self.secret not in p.parents and not p.is_socket()}
+                for p in self.dir.rglob("*")
+                if self.secret not in p.parents and not p.is_socket() and p.name != ".keyring.lock"}
 
     def start_keeper(self, log=None, env=None, **more):
         """The keeper with its credential, as its unit starts it."""
