@@ -56,10 +56,11 @@ SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after
 FROM identities WHERE user_id = $1;
 -- identity_sealed
 SELECT key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
--- identity_after
+-- From this id on, which may be the one that was looked at last: no id comes before all others.
+-- identity_from
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy
-FROM identities WHERE id > $1 ORDER BY id LIMIT 1;
+FROM identities WHERE id >= $1 ORDER BY id LIMIT 2;
 -- identity_of_user
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac
@@ -73,10 +74,10 @@ INSERT INTO identities (id, user_id, sha1, sha256, subject, issuer, serial, not_
 	emails, chain, imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern,
 	sealed_legacy, key_identifier)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
--- identities_under
+-- identities_under_from
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy
-FROM identities WHERE key_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+FROM identities WHERE key_id = $1 AND id >= $2 ORDER BY id LIMIT $3;
 -- identities_under_count
 SELECT count(*) FROM identities WHERE key_id = $1;
 -- identity_rewrap

@@ -66,7 +66,7 @@ static int follow(struct change *c)
 			return rc;
 	}
 	tell_progress(c);
-	if (c->keeper.m.unreadable > 0)
+	if (c->keeper.m.unreadable > 0 && c->keeper.old_needed > 0)
 		return trouble_coded(EXIT_PARTLY, "unreadable", "%llu identities do not open, and stay under the older "
 				     "key: journalctl -u pfxd-keeper names them. Restore them from a backup, or delete "
 				     "them",

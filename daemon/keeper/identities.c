@@ -19,7 +19,8 @@
 #include <stdio.h>
 
 enum {
-	ID_MAX = 256,           /* of a row that somebody may have made */
+	ID_TOLD_MAX = 64,       /* bytes of the id of a row that somebody may have made */
+	ID_MAX_BYTES_STORED = 1000000000, /* of any text in SQLite */
 	ROW_SEALED_MAX_BYTES = CERTIFICATE_MAX_BYTES + KEY_MAX_BYTES + 2 * PKCS12_MAX_BYTES + 8 * KIB,
 	WORK_MS = 10,           /* so much, and then a pause of PAUSES times as long */
 	PAUSES = 2,
@@ -39,7 +40,8 @@ struct verifying {
 	struct progress progress;
 	bool only_unseal;       /* at once, and without an opener */
 	uint64_t total, done, readable;
-	struct buf *last_id;    /* of the one that was looked at last */
+	bool begun;
+	struct buf *last_id;    /* of the one that was looked at last, once it has begun */
 	struct buf *unreadable; /* of msg_string */
 	unsigned told;
 };
@@ -83,31 +85,34 @@ static int fetch(struct verifying *v, struct stored *ret)
 {
 	READER c = NULL;
 	STATEMENT s = NULL;
-	char id_text[ID_MAX];
 	int rc = db_read(v->of->db, &c);
 	if (rc == 0)
-		rc = statement_get(c, SQL_identity_after, &s);
+		rc = statement_get(c, SQL_identity_from, &s);
 	if (rc < 0)
 		return rc;
 	bind_text(s, 1, buf_view(v->last_id));
 	rc = statement_step(s);
+	if (rc > 0 && v->begun && view_equal(column_view(s, 0), buf_view(v->last_id)))
+		rc = statement_step(s);
 	if (rc <= 0)
 		return rc;
+	v->begun = true;
 	ret->row_rc = load_identity(v->of->keyring, s, &ret->row);
 	if (ret->row_rc == 0)
 		ret->row_rc = keep_sealed(s, ret);
 	if (ret->row_rc < 0)
 		strcpy(ret->row_why, fault_detail());
+	/* However long it is, what comes after it is to be found. The statement has the last one until it is done. */
 	struct view id = column_view(s, 0);
-	bool fits = text_copy(id, id_text, sizeof id_text);
-	size_t len = id.len;
+	BUF copy = buf_new(id.len + 1);
+	if (copy)
+		buf_put(copy, id.p, id.len);
 	statement_done(s);
 	s = NULL;
-	if (!fits)
-		return fail(FAULT_TAMPERED, "an identity has an id that is none");
 	buf_reset(v->last_id);
-	buf_put(v->last_id, id_text, len);
-	return 1;
+	if (copy)
+		buf_put(v->last_id, buf_data(copy), buf_len(copy));
+	return copy && buf_ok(copy) && buf_ok(v->last_id) ? 1 : fail(FAULT_UNAVAILABLE, "no memory for an identity's id");
 }
 
 /* ---- opening it ---- */
@@ -213,9 +218,10 @@ static void log_unreadable(const struct verifying *v, const char *detail)
 
 static int tell_unreadable(struct verifying *v, const struct stored *stored)
 {
-	char detail[FAULT_DETAIL_MAX + ID_MAX + 16], line[FAULT_DETAIL_MAX + ID_MAX + UPN_MAX_BYTES + 80];
+	char detail[FAULT_DETAIL_MAX + ID_TOLD_MAX + 16], line[FAULT_DETAIL_MAX + ID_TOLD_MAX + UPN_MAX_BYTES + 80];
 	char upn[UPN_MAX_BYTES + 1], sha1[41] = "";
-	snprintf(detail, sizeof detail, "identity %.*s: %s", (int)buf_len(v->last_id),
+	snprintf(detail, sizeof detail, "identity %.*s: %s",
+		 (int)(buf_len(v->last_id) < ID_TOLD_MAX ? buf_len(v->last_id) : ID_TOLD_MAX),
 		 (const char *)buf_data(v->last_id), fault_detail());
 	if (stored->row_rc == 0)
 		hex_encode(view_of(stored->row.sha1.p, stored->row.sha1.len < 20 ? stored->row.sha1.len : 20), sha1);
@@ -306,7 +312,7 @@ static int verify_all(struct verifying *v)
 
 int identities_unseal_all(struct keeper *of, struct progress *p, uint64_t *ret_unreadable)
 {
-	BUF last_id = buf_new(ID_MAX);
+	BUF last_id = buf_new(ID_MAX_BYTES_STORED);
 	BUF unreadable = buf_new(LIST_MAX_BYTES);
 	struct verifying v = { .k = of, .of = of, .of_what = "a backup", .progress = *p, .only_unseal = true,
 			       .last_id = last_id, .unreadable = unreadable };
@@ -392,7 +398,7 @@ int answer_verify_identities(struct keeper *k, const struct caller *who, struct 
 {
 	COPY copy = { .taken = NULL };
 	struct msg_verify m;
-	BUF last_id = buf_new(ID_MAX);
+	BUF last_id = buf_new(ID_MAX_BYTES_STORED);
 	BUF unreadable = buf_new(LIST_MAX_BYTES);
 	struct verifying v = { .k = k, .of = k, .of_what = "the database", .progress = { .fd = who->fd },
 			       .last_id = last_id, .unreadable = unreadable };

@@ -10,7 +10,8 @@
 #include "text.h"
 
 enum {
-	WRAPPED = columns_identity + 1, /* of identities_under, after the mac; then the parts */
+	ID_LOGGED_MAX = 64,
+	WRAPPED = columns_identity + 1, /* of identities_under_from, after the mac; then the parts */
 };
 
 struct resealed {
@@ -22,7 +23,7 @@ struct resealed {
 struct batch {
 	struct keeper *k;
 	const char *old_id;           /* of the wrapping key */
-	char last[UUID_TEXT + 1];     /* the last record that was read, whether it opened or not */
+	struct buf *last;             /* the id of the last record that was read, whether it opened or not; NULL: none yet */
 	bool tell;                    /* log what does not open */
 	size_t count, bytes, read, unreadable, done;
 	struct resealed rows[REWRAP_BATCH_ROWS];
@@ -71,9 +72,21 @@ static int reseal_parts(struct batch *b, struct statement *s, const struct row_i
 static void tell_unreadable(const struct batch *b)
 {
 	char why[FAULT_DETAIL_MAX];
+	size_t len = buf_len(b->last);
 	strcpy(why, fault_detail());
 	if (b->tell)
-		log_detail(EVENT_NOT_REWRAPPED, "identity %s: %s", b->last, why);
+		log_detail(EVENT_NOT_REWRAPPED, "identity %.*s: %s", (int)(len < ID_LOGGED_MAX ? len : ID_LOGGED_MAX),
+			   (const char *)buf_data(b->last), why);
+}
+
+/* However long it is: somebody may have made the row, and what comes after it is to be found. */
+static int remember(struct batch *b, struct view id)
+{
+	buf_free(b->last);
+	b->last = buf_new(id.len + 1);
+	if (b->last)
+		buf_put(b->last, id.p, id.len);
+	return b->last && buf_ok(b->last) ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity's id");
 }
 
 /* TAMPERED for a row that does not open: there is nothing to be sealed anew, and it stays as it is. */
@@ -85,9 +98,9 @@ static int reseal(struct batch *b, struct statement *s)
 	int rc = load_identity(b->k->keyring, s, &row);
 	if (rc == 0)
 		rc = reseal_parts(b, s, &row, r);
-	if (rc == 0)
-		text_copy(row.id, r->id, sizeof r->id);
-	else
+	if (rc == 0 && !text_copy(row.id, r->id, sizeof r->id))
+		rc = fail(FAULT_TAMPERED, "its id is none");
+	if (rc < 0)
 		for (int n = 0; n < SEAL_PARTS; n++) {
 			buf_free(r->parts[n]);
 			r->parts[n] = NULL;
@@ -98,21 +111,26 @@ static int reseal(struct batch *b, struct statement *s)
 
 static int read_batch(struct batch *b)
 {
+	BUF after = b->last; /* the statement has it while the last one changes */
 	READER c = NULL;
 	STATEMENT s = NULL;
+	b->last = NULL;
+	struct view last = after ? buf_view(after) : view_text("");
 	int rc = db_read(b->k->db, &c);
 	if (rc == 0)
-		rc = statement_get(c, SQL_identities_under, &s);
+		rc = statement_get(c, SQL_identities_under_from, &s);
 	if (rc < 0)
 		return rc;
 	bind_text(s, 1, view_text(b->old_id));
-	bind_text(s, 2, view_text(b->last));
-	bind_number(s, 3, REWRAP_BATCH_ROWS);
-	while (b->bytes < REWRAP_BATCH_BYTES && (rc = statement_step(s)) > 0) {
+	bind_text(s, 2, last);
+	bind_number(s, 3, REWRAP_BATCH_ROWS + 1);
+	while (b->read < REWRAP_BATCH_ROWS && b->bytes < REWRAP_BATCH_BYTES && (rc = statement_step(s)) > 0) {
+		if (after && view_equal(column_view(s, 0), last))
+			continue;
 		b->read++;
-		if (!text_copy(column_view(s, 0), b->last, sizeof b->last))
-			return fail(FAULT_TAMPERED, "an identity's id is none");
-		rc = reseal(b, s);
+		rc = remember(b, column_view(s, 0));
+		if (rc == 0)
+			rc = reseal(b, s);
 		if (rc == -FAULT_TAMPERED) {
 			b->unreadable++;
 			tell_unreadable(b);
@@ -180,8 +198,9 @@ int rewrap_all(struct keeper *k, bool tell, const atomic_bool *stopping)
 		return fail(FAULT_UNAVAILABLE, "no memory to seal identities anew");
 	*b = (struct batch){ .k = k, .tell = tell };
 	for (size_t i = 1; rc == 0 && (b->old_id = keyring_wrapping_id(k->keyring, i)); i++) {
-		b->last[0] = '\0';
 		rc = run_batches(b, stopping);
+		buf_free(b->last);
+		b->last = NULL;
 	}
 	if (rc == 0 && !atomic_load(stopping))
 		atomic_store(&k->not_rewrapped, b->unreadable);

@@ -226,6 +226,8 @@ static int turn(struct keeper *k, bool tell)
 		rc = health_rewrap(k);
 	if (rc == 0)
 		rc = count_old(k);
+	if (rc == 0 && atomic_load(&k->to_rewrap) == 0)
+		atomic_store(&k->not_rewrapped, 0); /* they may have been deleted since */
 	if (rc < 0 || atomic_load(&k->to_rewrap) == 0)
 		return rc;
 	uint64_t before = atomic_load(&k->rewrapped);

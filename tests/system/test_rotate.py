@@ -202,6 +202,43 @@ def old_keys_are_retired_once_nothing_needs_them_and_not_before(folder):
 
 
 @test
+def rows_whose_ids_are_none_are_named_and_the_rotation_goes_on_past_them(folder):
+    world = Rotated(folder, 20)
+    first = world.newest()[0]
+    world.begin()
+    world.service.end("keeper")
+    with contextlib.closing(sqlite3.connect(world.service.dir / "pfxd.db", isolation_level=None)) as database:
+        ids = [row[0] for row in database.execute("SELECT id FROM identities ORDER BY id")]
+        columns = ", ".join(row[1] for row in database.execute("PRAGMA table_info(identities)") if row[1] != "id")
+        # Such as sort before all others, between them, and last; one in whose middle is a NUL.
+        made = ["", " " * 70000, ids[9] + "0", ids[9] + "\0" + "x" * 300, "~" * 37, "\U0010ffff\n"]
+        for n, one in enumerate(made):
+            database.execute(f"INSERT INTO identities (id, {columns}) SELECT ?, "
+                             f"{columns.replace('sha256', 'randomblob(32)')} FROM identities WHERE id = ?", (one, ids[n]))
+    world.service.begin("keeper")
+    world.service.wait_ready()
+    done = world.ctl(*ROTATE)
+    assert done.returncode == 5 and f"{len(made)} identities do not open".encode() in done.stderr, done
+    second = world.newest()[0]
+    assert world.under() == {second: 20, first: len(made)}, world.under()
+    log = world.service.said("keeper")
+    assert ids[9] + "0: " in log and "~" * 37 in log and "~" * 37 + "\n" not in log, log
+    # Nor does a verification end at them, or take them for well.
+    said = world.ctl("verify", "--json")
+    told = json.loads(said.stdout)
+    assert (told["total"], told["readable"], said.returncode) == (20 + len(made), 20, 1), told
+    assert "20 of 26 readable" in said.stderr.decode(), said
+    database = sqlite3.connect(world.service.dir / "pfxd.db", isolation_level=None)
+    database.execute("DELETE FROM identities WHERE key_id = ?", (first,))
+    database.close()
+    # Once they are gone nothing holds the old key any more.
+    world.begin("keyring", "retire")
+    assert world.newest() == [second]
+    world.service.renew("keeper")
+    world.check()
+
+
+@test
 def after_retire_the_keyring_has_the_newest_key_alone(folder):
     world = Rotated(folder, 5)
     first = world.newest()[0]
