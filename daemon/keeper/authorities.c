@@ -2,7 +2,6 @@
 #include "ca.h"
 #include "certificate.h"
 #include "fault.h"
-#include "openssl_ptr.h"
 #include "protocol.h"
 #include "serve.h"
 #include "wallclock.h"
@@ -35,11 +34,7 @@ static int count(struct keeper *k, struct connection *c, struct need needs[stati
 	bind_number(s, 1, now_seconds());
 	while ((rc = statement_step(s)) > 0) {
 		size_t n;
-		struct view der = column_view(s, 1);
-		const uint8_t *at = der.p;
-		CERTIFICATE certificate = d2i_X509(NULL, &at, (long)der.len);
-		int found = certificate ? keyring_ca_of(k->keyring, certificate, &n) :
-					  fail(FAULT_INTERNAL, "a device certificate can not be read");
+		int found = keyring_ca_of_der(k->keyring, column_view(s, 1), &n);
 		if (found == 0)
 			count_one(&needs[n], column_view(s, 0), column_number(s, 2));
 		else if (found != -FAULT_UNAUTHORIZED) /* or a CA that is needed would be retired */

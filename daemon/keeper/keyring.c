@@ -420,6 +420,28 @@ int keyring_ca_of(const struct keyring *k, X509 *certificate, size_t *ret)
 					"again");
 }
 
+static bool names(struct view der, X509 *ca)
+{
+	const uint8_t *name;
+	size_t len;
+	return X509_NAME_get0_der(X509_get_subject_name(ca), &name, &len) != 1 || memmem(der.p, der.len, name, len);
+}
+
+/* A certificate holds its issuer's name as that has it itself, byte for byte: ca_issue() copies it. */
+int keyring_ca_of_der(const struct keyring *k, struct view der, size_t *ret)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < k->ca_count; i++)
+		if (names(der, k->authorities[i].ca.certificate) && count++ == 0)
+			*ret = i;
+	if (count == 1)
+		return 0;
+	const uint8_t *at = der.p;
+	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)der.len);
+	return certificate ? keyring_ca_of(k, certificate, ret) :
+			     fail(FAULT_INTERNAL, "a device certificate can not be read");
+}
+
 int keyring_put_ca_pem(const struct keyring *k, size_t i, struct buf *ret)
 {
 	BUF der = buf_new(KEYRING_MAX_BYTES);

@@ -314,6 +314,13 @@ TEST(a_ca_of_somebody_elses_has_what_is_above_it_up_to_the_most)
 	assert_told("line 10");
 }
 
+static int ca_of_der(X509 *certificate, size_t *ret)
+{
+	BUF der = buf_of(CERTIFICATE_MAX_BYTES);
+	assert_done(ca_encode(certificate, der));
+	return keyring_ca_of_der(keyring, buf_view(der), ret);
+}
+
 TEST(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other)
 {
 	PKEY key = EVP_EC_gen("P-256");
@@ -328,6 +335,8 @@ TEST(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other)
 				     "u", &device));
 		assert_done(keyring_ca_of(keyring, device, &n));
 		assert_int_equal(n, i);
+		assert_done(ca_of_der(device, &n));
+		assert_int_equal(n, i);
 	}
 	PKEY other_key = NULL;
 	CERTIFICATE other = NULL;
@@ -336,6 +345,33 @@ TEST(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other)
 	assert_done(ca_issue(other_key, other, key, "d", "u", &device));
 	assert_fault(keyring_ca_of(keyring, device, &n), UNAUTHORIZED);
 	assert_told("retired");
+	assert_fault(ca_of_der(device, &n), UNAUTHORIZED);
+	assert_fault(keyring_ca_of_der(keyring, VIEW("none at all"), &n), INTERNAL);
+}
+
+/* As a company may call them: then the key identifiers tell. */
+TEST(of_two_cas_of_one_name_the_one_that_issued_a_certificate_is_found_by_its_der)
+{
+	PKEY key = EVP_EC_gen("P-256");
+	PKEY ca_key = NULL;
+	CERTIFICATE ca = NULL;
+	size_t n = 99;
+	put_all_but(0);
+	assert_done(parse());
+	X509_NAME *name = X509_get_subject_name(keyring_ca_certificate(keyring, 0));
+	assert_done(ca_make(&ca_key, &ca));
+	assert_int_equal(X509_set_subject_name(ca, name), 1);
+	assert_int_equal(X509_set_issuer_name(ca, name), 1);
+	assert_true(X509_sign(ca, ca_key, EVP_sha256()) > 0);
+	assert_done(keyring_put_ca(ca_key, ca, NULL, text));
+	assert_done(parse());
+	for (size_t i = 0; i < 2; i++) {
+		CERTIFICATE device = NULL;
+		assert_done(ca_issue(keyring_ca_key(keyring, i), keyring_ca_certificate(keyring, i), key, "d", "u",
+				     &device));
+		assert_done(ca_of_der(device, &n));
+		assert_int_equal(n, i);
+	}
 }
 
 TEST(one_key_may_wait_for_its_certificate)
@@ -433,6 +469,7 @@ int main(void)
 		keyring_test(a_ca_without_a_signer_or_with_that_of_another_is_refused),
 		keyring_test(a_ca_of_somebody_elses_has_what_is_above_it_up_to_the_most),
 		keyring_test(a_certificate_is_found_to_be_of_the_ca_that_issued_it_and_of_no_other),
+		keyring_test(of_two_cas_of_one_name_the_one_that_issued_a_certificate_is_found_by_its_der),
 		keyring_test(one_key_may_wait_for_its_certificate),
 		keyring_test(a_first_token_that_is_no_sha_256_makes_no_keyring),
 		keyring_test(a_file_that_is_its_owners_alone_is_opened),
