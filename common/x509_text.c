@@ -8,14 +8,14 @@
 
 #include <openssl/err.h>
 
-/* The length of the character at the front of v; *ret_clean is false for one that is not to be shown: a C1 control,
- * or a byte that is no UTF-8. */
+/* The length of the character at the front of v; *ret_clean is false for one that is not to be shown: a control, or a
+ * byte that is no UTF-8. */
 static size_t character(struct view v, bool *ret_clean)
 {
-	size_t len = v.p[0] < 0x80 ? 1 : v.p[0] < 0xe0 ? 2 : v.p[0] < 0xf0 ? 3 : 4;
-	*ret_clean = len <= v.len && text_is_clean(view_of(v.p, len));
-	bool control = v.len > 1 && v.p[0] == 0xc2 && v.p[1] >= 0x80 && v.p[1] < 0xa0;
-	return *ret_clean || control ? len : 1;
+	uint32_t code;
+	size_t len = text_sequence(v, &code);
+	*ret_clean = len > 0 && text_is_clean(view_of(v.p, len));
+	return len > 0 ? len : 1;
 }
 
 static void put_clean(struct buf *b, struct view v, size_t max)
