@@ -56,6 +56,21 @@ def a_mail_is_told_by_issuer_and_serial_number_whatever_form_it_has(folder):
 
 
 @test
+def a_hundred_users_of_one_certificate_are_told_and_one_more_is_refused(folder):
+    service = Service(folder)
+    shared = Identity(folder, ANN, key="P-256", usage="keyAgreement")
+    pfx, path = shared.pfx(), None
+    for n in range(100):
+        service.import_pfx(f"user{n}@example.org", pfx, "secret").expect(201)
+    path = mail(folder, shared)
+    (recipient,) = asked(service, path)["recipients"]
+    assert len({found["user"] for found in recipient["certificates"]}) == 100
+    service.import_pfx("user100@example.org", pfx, "secret").expect(201)
+    for how in ({}, {"options": ["-keyid", "-aes-256-cbc"]}):
+        assert "more than 100 users have this certificate" in which(service, mail(folder, shared, **how), 1), how
+
+
+@test
 def what_was_never_imported_is_named(folder):
     service = Service(folder)
     ann, stranger = Identity(folder, ANN), Identity(folder, "x@example.net", name="Stranger")

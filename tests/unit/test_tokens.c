@@ -235,6 +235,42 @@ TEST(a_token_row_that_is_put_back_or_taken_away_is_told_by_the_audit)
 	assert_int_equal(differences(f, "token " ID_B " was made and never revoked, but its row is gone"), 1);
 }
 
+TEST(there_is_room_for_ten_thousand_tokens_and_no_more)
+{
+	struct fixture *f = *state;
+	attack(f, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) INSERT INTO tokens "
+		  "SELECT i, CAST(i AS BLOB), '', '', 0, 0, x'' FROM n");
+	assert_done(add(f, ID_A, "the last", "auditor", 0));
+	assert_fault(add(f, ID_B, "one more", "auditor", 0), CONFLICT);
+	assert_told("there are 10000 tokens already");
+	attack(f, "DELETE FROM tokens WHERE id = '1'");
+	assert_done(add(f, ID_B, "one more", "auditor", 0));
+}
+
+static int replace_job(struct connection *c, void *arg)
+{
+	struct fixture *f = arg;
+	uint8_t sha256[32];
+	uint64_t count = 99;
+	assert_done(digest_sha256(VIEW("new"), sha256));
+	int rc = tokens_replace_all(&f->keeper, c, &the_actor, view_of(sha256, sizeof sha256), &count);
+	assert_int_equal(count, 2);
+	return rc;
+}
+
+TEST(one_takes_the_place_of_all_and_each_is_recorded)
+{
+	struct fixture *f = *state;
+	assert_done(add(f, ID_A, "one", "admin", 0));
+	assert_done(add(f, ID_B, "two", "enroller", 60));
+	assert_done(db_write(f->keeper.db, replace_job, f));
+	assert_fault(authorize(f, "one", ROLE_ANY), UNAUTHORIZED);
+	assert_fault(authorize(f, "two", ROLE_ANY), UNAUTHORIZED);
+	assert_done(authorize(f, "new", ROLE_ADMIN));
+	assert_int_equal(differences(f, "token"), 0);
+	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'token.delete'"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +288,8 @@ int main(void)
 		keeper_test(tokens_are_listed_without_their_secrets),
 		keeper_test(making_and_deleting_are_recorded_with_the_role),
 		keeper_test(a_token_row_that_is_put_back_or_taken_away_is_told_by_the_audit),
+		keeper_test(there_is_room_for_ten_thousand_tokens_and_no_more),
+		keeper_test(one_takes_the_place_of_all_and_each_is_recorded),
 	};
 	return RUN(tests);
 }
