@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,6 +51,13 @@ static bool is_left(const char *name)
 	return begins_as_one(name) && name[BACKUP_NAME_CHARS] == '.' && strlen(name) == BACKUP_NAME_CHARS + LEFT_CHARS;
 }
 
+/* A folder, or a link, was not made by backup, whatever it is called. */
+static bool is_file(DIR *d, const char *name)
+{
+	struct stat st;
+	return fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
 static int open_folder(const char *folder, DIR **ret)
 {
 	*ret = opendir(folder);
@@ -63,7 +71,7 @@ int backups_find(const char *folder, const char *keep, struct backups *ret)
 	int rc = open_folder(folder, &d);
 	for (const struct dirent *entry; rc == EXIT_DONE && (entry = readdir(d));) {
 		const char *name = entry->d_name;
-		if (!is_one(name) || strcmp(name, keep) == 0)
+		if (!is_one(name) || strcmp(name, keep) == 0 || !is_file(d, name))
 			continue;
 		if (ret->count++ == 0 || strcmp(name, ret->oldest) < 0)
 			memcpy(ret->oldest, name, sizeof ret->oldest);
@@ -81,7 +89,7 @@ static int remove_left(const char *folder)
 	struct stat st;
 	int rc = open_folder(folder, &d);
 	for (const struct dirent *entry; rc == EXIT_DONE && (entry = readdir(d));) {
-		if (!is_left(entry->d_name))
+		if (!is_left(entry->d_name) || !is_file(d, entry->d_name))
 			continue;
 		rc = path_join(path, folder, entry->d_name);
 		if (rc == EXIT_DONE && lstat(path, &st) == 0 && st.st_mtime < now_seconds() - LEFT_SECONDS)

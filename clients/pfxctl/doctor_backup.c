@@ -38,6 +38,12 @@ static void tell_age(struct doctor *d, const char *path, size_t count)
 	long long days = ((long long)now_seconds() - (long long)st.st_mtime) / DAY_SECONDS;
 	bool old = days >= OLD_DAYS;
 	time_format(st.st_mtime, made);
+	if (days < 0) {
+		doctor_tell(d, FINDING_MEND, "backups", "move it away, and those beside it that are called by times to "
+			    "come: they stay in the places of others", "the newest, %s, is of %s, and that is yet to "
+			    "come: the clock was ahead when it was made", path, made);
+		return;
+	}
 	doctor_tell(d, old ? FINDING_MEND : FINDING_OK, "backups", old ? mend : "",
 		    "%zu; the newest is of %s, %lld days ago", count, made, days);
 }

@@ -670,13 +670,18 @@ def a_folder_keeps_the_newest_and_what_is_not_a_backup(folder):
         (kept / name).write_text("not ours")
     for year in range(2001, 2006):
         (kept / f"pfxd-{year}0101T000000Z.backup").write_text("old")
+    foreign += ["pfxd-20000101T000000Z.backup", "pfxd-20000102T000000Z.backup", "pfxd-20050101T000000Z.backup.abcdef"]
+    (kept / foreign[-3]).mkdir()
+    (kept / foreign[-2]).symlink_to(kept / "notes")
+    (kept / foreign[-1]).mkdir()
+    os.utime(kept / foreign[-1], (0, time.time() - 90000))
     stale, fresh = kept / "pfxd-20050101T000000Z.backup.aB3xY9", kept / "pfxd-20060101T000000Z.backup.aB3xY9"
     stale.write_text("left")
     fresh.write_text("somebody writes it just now")
     os.utime(stale, (0, time.time() - 90000))
     ctl(service, "backup", "--keep", "3", kept)
     names = sorted(p.name for p in kept.iterdir())
-    ours = [n for n in names if re.fullmatch(r"pfxd-\d{8}T\d{6}Z\.backup", n)]
+    ours = [n for n in names if n not in foreign and re.fullmatch(r"pfxd-\d{8}T\d{6}Z\.backup", n)]
     assert ours[:2] == ["pfxd-20040101T000000Z.backup", "pfxd-20050101T000000Z.backup"] and len(ours) == 3, names
     assert sorted(set(names) - set(ours)) == sorted([*foreign, fresh.name]), names
     # With a clock that went back the new one sorts before the others: it is not what is removed.

@@ -377,6 +377,8 @@ def the_age_of_the_newest_backup_is_told_where_the_timer_is_enabled(folder):
             patient.only("backups", "2 days ago", "journalctl -u pfxd-backup", **enabled)
         else:
             patient.well(**enabled)
+    os.utime(newest, (time.time() + 49 * 3600,) * 2)
+    patient.only("backups", "yet to come", "move it away", **enabled)
     fake.write_text("#!/bin/sh\nexit 1\n")
     patient.well(**enabled)
     assert any(f["check"] == "backups" and "is not enabled" in f["detail"] for f in patient.all), patient.all
