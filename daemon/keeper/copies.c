@@ -125,8 +125,9 @@ static int check_keyring(struct copy *copy, const char *what)
 	char id[KEYRING_ID_CHARS + 1];
 	int rc = health_wrapping_id(copy->opened.db, id);
 	if (rc == 0 && !keyring_wrapping_key(copy->k->keyring, view_text(id)))
-		return fail(FAULT_CONFLICT, "%s is of another keyring: the one with the wrapping key %s, and this "
-			    "service has %s. Bring that keyring here first: pfxctl keyring import EXPORT", what, id,
+		return fail(FAULT_CONFLICT, "%s is of another keyring: of one with the wrapping key %s, and this "
+			    "service has %s. It is another service's, or that key was retired since: bring a "
+			    "keyring that has it here first, with pfxctl keyring import EXPORT", what, id,
 			    keyring_wrapping_id(copy->k->keyring, 0));
 	return rc < 0 ? about(what, rc) : about(what, health_check_keyring(&copy->opened));
 }

@@ -256,6 +256,66 @@ def after_retire_the_keyring_has_the_newest_key_alone(folder):
     wait_until(lambda: world.events() == [("keyring.rotate", second), ("keyring.retire", first)], what="both records")
 
 
+def restore(world, path):
+    """The keeper ends by itself then; systemd would start the next one."""
+    restoring = subprocess.Popen([BUILD / "pfxctl", "restore", path, "--replace", "--trust-devices", "--trust-tokens",
+                                  "--dev", world.service.dir], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert world.service.children["keeper"].wait(60) == 0
+    world.service.begin("keeper")
+    said = restoring.communicate(timeout=60)[1]
+    assert restoring.returncode == 0, said
+    world.service.wait_ready()
+
+
+@test
+def a_backup_from_before_a_rotation_is_sealed_anew_while_its_key_is_there_and_then_refused(folder):
+    world = Rotated(folder, 20)
+    old, backup = world.newest()[0], folder / "b"
+    world.ctl("backup", backup, ok=True)
+    world.begin()
+    world.service.renew("keeper")
+    world.ctl(*ROTATE, ok=True)
+    new = world.newest()[0]
+    assert world.under() == {new: 20}
+    between = (world.service.dir / "keyring").read_bytes()
+
+    def comes_back():
+        restore(world, backup)
+        wait_until(lambda: world.under() == {new: 20}, 60, "the rest")
+        world.check()
+        # It did not know of the new key: that is on record once more.
+        wait_until(lambda: world.events() == [("keyring.rotate", new)], what="the record")
+
+    comes_back()
+    world.begin("keyring", "retire")
+    world.service.renew("keeper")
+    assert world.newest() == [new]
+    for command in (["restore", backup, "--replace"], ["verify", "--database", backup]):
+        done = world.ctl(*command)
+        said = done.stderr.decode()
+        assert done.returncode == 1 and old in said and new in said and "retired since" in said, done
+    assert world.under() == {new: 20}
+    world.check()
+    # An export from before the key was retired has both.
+    world.service.end("keeper")
+    (world.service.dir / "keyring").write_bytes(between)
+    world.service.begin("keeper")
+    world.service.wait_ready()
+    comes_back()
+    with_old_alone = between.replace(re.search(rb"^wrap " + new.encode() + rb".*\n", between, re.M)[0], b"")
+    # One from before the rotation opens the backup, and not what the service has now.
+    world.service.end("keeper")
+    (world.service.dir / "keyring").write_bytes(with_old_alone)
+    world.service.begin("keeper")
+    assert world.service.children["keeper"].wait(60) != 0
+    for left in world.service.dir.glob("pfxd.db*"):
+        left.unlink()
+    world.service.begin("keeper")
+    restore(world, backup)
+    assert world.under() == {old: 20}
+    world.check()
+
+
 @test
 def the_keyring_has_its_most_wrapping_keys_and_says_so(folder):
     world = Rotated(folder, 1)
