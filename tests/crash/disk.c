@@ -23,13 +23,14 @@ enum {
 	IMAGE_MAX_BYTES = 1 << 24,
 };
 
-enum kind { WRITE, TRUNCATE, SYNC, SYNC_FAILED, NAME, UNNAME, SYNC_NAMES };
+enum kind { WRITE, TRUNCATE, SYNC, SYNC_FAILED, NAME, UNNAME, RENAME, SYNC_NAMES };
 
 struct step {
 	enum kind kind;
 	int file; /* a number for life: a name that is used again is another file */
+	int replaced; /* by a file that is renamed: the file that had the name, or NO_FILE */
 	size_t at, len;
-	uint8_t *bytes;
+	uint8_t *bytes; /* NAME, RENAME: the name */
 };
 
 enum { NO_FILE = 0, THE_FOLDER = -1 };
@@ -39,7 +40,7 @@ static struct {
 	char folder[PATH_MAX];
 	struct step steps[STEPS_MAX];
 	size_t count, first; /* steps before `first` made what was there */
-	char names[FILES_MAX][NAME_BYTES]; /* of file n, in its life */
+	char names[FILES_MAX][NAME_BYTES]; /* of file n, now */
 	bool named[FILES_MAX];
 	int files;
 	int fds[FDS_MAX];
@@ -100,7 +101,7 @@ static int make(const char *name)
 	int file = ++disk.files;
 	strcpy(disk.names[file], name);
 	disk.named[file] = true;
-	note(NAME, file, 0, NULL, 0);
+	note(NAME, file, 0, name, strlen(name) + 1);
 	return file;
 }
 
@@ -137,12 +138,8 @@ static ssize_t end(ssize_t result)
 
 /* ---- the calls ---- */
 
-int open64(const char *path, int flags, ...)
+static int open_file(const char *path, int flags, mode_t mode)
 {
-	va_list args;
-	va_start(args, flags);
-	mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
-	va_end(args);
 	begin();
 	const char *name = name_of(path);
 	bool folder = disk.folder[0] && strcmp(path, disk.folder) == 0;
@@ -154,6 +151,26 @@ int open64(const char *path, int flags, ...)
 	else if (fd >= 0 && fd < FDS_MAX && name)
 		disk.fds[fd] = find(name) ? find(name) : make(name);
 	return (int)end(fd);
+}
+
+/* SQLite's. */
+int open64(const char *path, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	return open_file(path, flags, mode);
+}
+
+/* The keeper's own. */
+int open(const char *path, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	return open_file(path, flags, mode);
 }
 
 int close(int fd)
@@ -236,6 +253,24 @@ int unlink(const char *path)
 	return (int)end(rc);
 }
 
+int rename(const char *from, const char *to)
+{
+	begin();
+	const char *name = name_of(from), *new_name = name_of(to);
+	int file = name && new_name ? find(name) : NO_FILE;
+	if (file != NO_FILE && fails(true))
+		return (int)end(-1);
+	int rc = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+	if (file != NO_FILE && rc == 0) {
+		int replaced = find(new_name);
+		note(RENAME, file, 0, new_name, strlen(new_name) + 1);
+		disk.steps[disk.count - 1].replaced = replaced;
+		disk.named[replaced] = false;
+		strcpy(disk.names[file], new_name);
+	}
+	return (int)end(rc);
+}
+
 /* ---- watching ---- */
 
 static void take_in(const char *name)
@@ -314,7 +349,7 @@ static void find_sure(size_t cut, bool *sure)
 {
 	for (size_t i = 0; i < cut; i++) {
 		const struct step *s = &disk.steps[i];
-		bool of_names = s->kind == NAME || s->kind == UNNAME;
+		bool of_names = s->kind == NAME || s->kind == UNNAME || s->kind == RENAME;
 		sure[i] = false;
 		for (size_t j = i + 1; j < cut; j++) {
 			const struct step *t = &disk.steps[j];
@@ -328,6 +363,7 @@ static void find_sure(size_t cut, bool *sure)
 }
 
 struct image {
+	const char *name;
 	uint8_t *bytes;
 	size_t len;
 	bool named;
@@ -347,6 +383,8 @@ static void grow(struct image *image, size_t len)
 /* torn: of the sectors that it goes over, only some are written. */
 static void apply(const struct step *s, struct image *image, bool torn, uint64_t *state)
 {
+	if (s->kind == NAME || s->kind == RENAME)
+		image->name = (const char *)s->bytes;
 	if (s->kind == NAME || s->kind == UNNAME)
 		image->named = s->kind == NAME;
 	else if (s->kind == TRUNCATE)
@@ -388,9 +426,9 @@ static void put_all(struct image *images, const char *folder, bool garbage)
 	static const uint8_t nonsense[32768] = { 0xa5, 1, 2, 3 };
 	for (int file = 1; file <= disk.files; file++) {
 		if (images[file].named)
-			put(folder, disk.names[file], "", images[file].bytes, images[file].len);
-		if (images[file].named && garbage && ends_with(disk.names[file], ".db"))
-			put(folder, disk.names[file], "-shm", nonsense, sizeof nonsense);
+			put(folder, images[file].name, "", images[file].bytes, images[file].len);
+		if (images[file].named && garbage && ends_with(images[file].name, ".db"))
+			put(folder, images[file].name, "-shm", nonsense, sizeof nonsense);
 		free(images[file].bytes);
 	}
 }
@@ -419,6 +457,8 @@ void disk_cut(size_t cut, enum disk_left left, uint64_t seed, const char *folder
 			       (left == DISK_SOME && (i == torn || random_next(&state) % 2));
 		if (s->file > 0 && is_left)
 			apply(s, &images[s->file], i == torn, &state);
+		if (s->kind == RENAME && is_left)
+			images[s->replaced].named = false;
 	}
 	empty(folder);
 	put_all(images, folder, left == DISK_SOME);

@@ -6,6 +6,7 @@
 #include "encode.h"
 #include "keeper/audit.h"
 #include "keeper/ca.h"
+#include "keeper/copies.h"
 #include "keeper/health.h"
 #include "keeper/openers.h"
 #include "keeper/seal.h"
@@ -30,6 +31,7 @@
 
 static char top[] = "/tmp/test-crash-XXXXXX";
 static pid_t manager;
+static struct buf *keyring_text;
 static struct buf *snapshot; /* the database that a world begins with */
 
 /* ---- openers ---- */
@@ -131,11 +133,23 @@ static void make_keyring(struct world *w)
 {
 	uint8_t sha256[32];
 	BUF token = buf_of(64);
-	BUF text = buf_of(KEYRING_MAX_BYTES);
+	struct buf *text = keyring_text = buf_of(KEYRING_MAX_BYTES);
 	assert_done(token_make(token, sha256));
 	strcpy(w->admin_token, buf_text(token));
 	assert_done(keyring_make(view_of(sha256, sizeof sha256), text));
 	assert_done(keyring_parse(buf_view(text), &w->keeper.keyring));
+}
+
+struct keyring *world_rotated(void)
+{
+	BUF text = buf_of(KEYRING_MAX_BYTES);
+	struct keyring *keyring = NULL;
+	const char *old = buf_text(keyring_text), *wrap = strstr(old, "wrap ");
+	buf_put(text, old, (size_t)(wrap - old));
+	assert_done(keyring_put_wrapping(text));
+	buf_put_text(text, wrap);
+	assert_done(keyring_parse(buf_view(text), &keyring));
+	return keyring;
 }
 
 void world_folder(struct world *w, const char *name, char ret[static 64])
@@ -203,6 +217,7 @@ void world_free(struct world *w)
 	buf_free(w->first.bytes);
 	buf_free(w->second.bytes);
 	buf_free(snapshot);
+	buf_free(keyring_text);
 	snprintf(command, sizeof command, "rm -rf %s", top);
 	assert_int_equal(system(command), 0);
 }
@@ -247,8 +262,10 @@ static int know_admin(struct world *w)
 
 int world_open(struct world *w)
 {
-	bool filled = false;
-	int rc = db_open(w->path, &w->keeper.db);
+	bool filled = false, restored;
+	int rc = copies_settle(w->path, &restored);
+	if (rc == 0)
+		rc = db_open(w->path, &w->keeper.db);
 	if (rc < 0)
 		return rc;
 	rc = look_filled(w, &filled);

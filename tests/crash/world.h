@@ -52,9 +52,12 @@ void world_put(struct world *w, const char *folder);
 /* A new, empty folder under the test's own; removed by world_free(). */
 void world_folder(struct world *w, const char *name, char ret[static 64]);
 
-/* What a start does with the database in w->folder: opens it, fills it if there is nothing in it, tries the keyring. */
+/* What a start does with the database in w->folder: puts one that is to be restored into its place, opens it, fills it if there is nothing in it, tries the keyring. */
 int world_open(struct world *w);
 void world_close(struct world *w);
+
+/* The keyring with one more wrapping key, the newest. Free with keyring_free(). */
+struct keyring *world_rotated(void);
 
 /* The calls. Each returns what the keeper's function returned. While it runs, and only then, memory is short if the
  * world says so. */
