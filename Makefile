@@ -35,7 +35,7 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
 
-.PHONY: all help install-build demo check unit crash asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
+.PHONY: all help install-build demo check unit bench bench-programs crash asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
         check-systemd clean
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -46,6 +46,7 @@ help:
 	@echo 'make demo         install what is missing, build, and play the main job with real clients'
 	@echo 'make check        install what is missing, build, and run every test'
 	@echo 'make crash        N=500 rounds of a mixed load in which something is killed; SEED= for the same again'
+	@echo 'make bench        what it costs, against the least that it could: ROUNDS=5 ROWS="fresh import"'
 	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer'
 	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'
@@ -168,6 +169,20 @@ $(BUILD)/tests/crash/shortage.so: tests/crash/shortage.c
 $(BUILD)/tests/other_readers: $(BUILD)/tests/system/other_readers.o
 	$(Q)$(CC) $(LDFLAGS) $^ -lcrypto -lgnutls -o $@
 
+# The bench: a load generator, and what its figures are compared with. fill is a keeper whose openers are in itself.
+BENCH_PROGRAMS = $(addprefix $(BUILD)/tests/bench/,load alone empty fill)
+
+$(BUILD)/tests/bench/load: $(BUILD)/tests/bench/load.o
+	$(Q)$(CC) $(LDFLAGS) $^ -lssl -lcrypto -lpthread -o $@
+$(BUILD)/tests/bench/alone: $(BUILD)/tests/bench/alone.o
+	$(Q)$(CC) $(LDFLAGS) $^ -lcrypto -lsqlite3 -o $@
+$(BUILD)/tests/bench/empty: $(BUILD)/tests/bench/empty.o $(BUILD)/daemon/front/tls.o $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_front) -o $@
+$(BUILD)/tests/bench/fill.o: $(BUILD)/sql.h
+$(BUILD)/tests/bench/fill: $(BUILD)/tests/bench/fill.o $(BUILD)/keeper.a $(BUILD)/opener.a $(BUILD)/common.a
+	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=openers_pfx $^ $(LIBS_keeper) -o $@
+bench-programs: $(BENCH_PROGRAMS)
+
 install-build:
 	@packaging/install build
 
@@ -187,7 +202,13 @@ check-systemd:
 	@packaging/install build demo check package systemd
 	@PFXD_BUILD=$(BUILD) tests/run systemd/boot
 
-unit: $(UNIT_TESTS) $(CRASH_TESTS) $(BUILD)/tests/crash/shortage.so
+unit: $(UNIT_TESTS) $(CRASH_TESTS) $(BUILD)/tests/crash/shortage.so $(BENCH_PROGRAMS)
+
+# What the service costs against the least that it could; writes docs/bench.md and docs/bench.json.
+bench:
+	@packaging/install build demo bench
+	@$(MAKE) --no-print-directory all bench-programs
+	@PFXD_BUILD=$(BUILD) tests/bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) $(ROWS)
 
 # Kills, N of them, and power cuts with more of what may be left each time.
 crash: N = 500

@@ -1,5 +1,5 @@
-/* A load generator: clients that call over TLS 1.3, each over one connection kept open or a fresh one a call. It says as
- * one line of JSON what came of it. Bench only: all threads block, and what goes wrong ends the run.
+/* A load generator: clients that call over TLS 1.3, each over one connection kept open or a fresh one a call. All of
+ * them call in turn: a thread has those that are its share. It says as one line of JSON what came of it. Bench only: all threads block, and what goes wrong ends the run.
  *
  *     load HOST:PORT --ca FILE [options]; see usage[]. */
 #include <errno.h>
@@ -223,32 +223,39 @@ static int64_t wait_for_turn(long number)
 	return at;
 }
 
+/* The next client of this thread's share, which is every threads-th; or one alone, where there are fewer of them. */
+static size_t next_client(size_t thread, size_t client)
+{
+	client += (size_t)load.threads;
+	return client < load.client_count ? client : thread % load.client_count;
+}
+
 static void *call_on(void *arg)
 {
-	long thread = (long)(intptr_t)arg, number, bytes;
+	long number, bytes;
+	size_t thread = (size_t)(uintptr_t)arg, n = load.client_count;
 	char *answer = malloc(ANSWER_BYTES);
-	SSL *s = NULL;
-	const struct client *c = &load.clients[(size_t)thread % load.client_count];
-	if (!answer)
+	SSL **kept = calloc(load.client_count, sizeof(SSL *));
+	if (!answer || !kept)
 		die("no memory");
-	if (!load.fresh)
-		s = dial(c);
 	while ((number = atomic_fetch_add(&load.next, 1)) < load.calls) {
 		int64_t began = wait_for_turn(number);
 		if (load.seconds > 0 && (double)(began - load.started) > load.seconds * 1e6)
 			break;
-		if (load.fresh) {
-			c = &load.clients[(size_t)number % load.client_count];
-			s = dial(c);
-		}
+		n = load.fresh ? (size_t)number % load.client_count : next_client(thread, n);
+		const struct client *c = &load.clients[n];
+		SSL *s = kept[n] ? kept[n] : dial(c);
 		ask(s, c, load.script[(size_t)number % load.script_lines], answer);
 		long status = hear(s, answer, &bytes);
 		if (load.fresh)
 			hang_up(s);
+		else
+			kept[n] = s;
 		count(status, bytes, began, answer);
 	}
-	if (!load.fresh)
-		hang_up(s);
+	for (n = 0; n < load.client_count; n++)
+		hang_up(kept[n]);
+	free(kept);
 	free(answer);
 	return NULL;
 }
@@ -288,7 +295,7 @@ static void run(void)
 	pthread_attr_setstacksize(&small, STACK_BYTES);
 	load.started = now_us();
 	for (long i = 0; i < load.threads; i++)
-		if (pthread_create(&threads[i], &small, call_on, (void *)(intptr_t)i) != 0)
+		if (pthread_create(&threads[i], &small, call_on, (void *)(uintptr_t)i) != 0)
 			die("can not start a thread");
 	for (long i = 0; i < load.threads; i++)
 		pthread_join(threads[i], NULL);

@@ -1,0 +1,269 @@
+"""The rows of the bench: each measures what the service does and the least that it could cost, in turn, for as many
+rounds as it is asked for."""
+
+from world import *
+
+CORES = os.cpu_count()
+ROWS = []
+
+
+class Row:
+    """measure(bench) yields (ours, theirs, note) for each round; theirs is None where the bound stands alone."""
+
+    def __init__(self, measure, work, against, unit, ratio, bound, remark):
+        self.name, self.measure = measure.__name__, measure
+        self.work, self.against, self.unit, self.remark = work, against, unit, remark
+        self.ratio = ratio
+        self.most = bound.get("most")
+        self.least = bound.get("least")
+
+    def holds(self, value):
+        return value <= self.most if self.most is not None else value >= self.least
+
+    def fell(self, value, before):
+        """Whether it is worse than before by over a tenth."""
+        return value > before * 1.1 if self.most is not None else value < before * 0.9
+
+    def bound(self):
+        unit = "" if self.against else f" {self.unit}"
+        return f"at most {self.most:g}{unit}" if self.most is not None else f"at least {self.least:g}{unit}"
+
+
+def ours_to_theirs(ours, theirs):
+    return ours / theirs
+
+
+def theirs_to_ours(ours, theirs):
+    return theirs / ours
+
+
+def ours_alone(ours, theirs):
+    return ours
+
+
+def row(work, against, unit, ratio=ours_to_theirs, remark="", **bound):
+    """Registers a row."""
+    def register(measure):
+        ROWS.append(Row(measure, work, against, unit, ratio, bound, remark))
+        return measure
+    return register
+
+
+class Bench:
+    """The services that rows share, made when the first row asks for them."""
+
+    def __init__(self, folder):
+        self.folder, self.worlds, self.users = pathlib.Path(folder), {}, 1_000_000
+        self.identities = []
+
+    def _world(self, name, **options):
+        if name not in self.worlds:
+            say(f"makes the service \"{name}\"")
+            if not self.identities:
+                self.identities = [Identity(self.folder, UPN.format(n)) for n in range(HISTORY)]
+            self.worlds[name] = World(self.folder / name, identities=self.identities, **options)
+        return self.worlds[name]
+
+    @property
+    def main(self):
+        return self._world("main")
+
+    @property
+    def small(self):
+        return self._world("small", people=100, history=6, fill=True)
+
+    @property
+    def large(self):
+        return self._world("large", people=100_000, history=6, fill=True)
+
+    def new_people(self, count):
+        """Numbers of people that no import was for yet."""
+        self.users += count
+        return self.users - count
+
+
+# ---- pulls ----
+
+@row("CPU per fresh mutual-TLS pull of an 8-identity history, all processes added up (RSA-2048 device, P-256 server)",
+     "nginx, one worker, TLS 1.3, client certificate required, a static file of the same size", "µs", most=1.0)
+def fresh(bench):
+    world = bench.main
+    options = ("--fresh", "--threads", 16, "--calls", 2000)
+    size = len(world.devices[0].pull().expect(200).body)
+    with nginx(world, size) as (pid, port):
+        while True:
+            ours = world.device_load(*options)
+            theirs = load(pid, port, world.ca, world.pull_script, "--clients", world.clients, *options)
+            yield ours.cpu, theirs.cpu, f"{size} bytes; {ours.rate:.0f} against {theirs.rate:.0f} pulls/s beside the " \
+                                        f"generator, p99 {ours.p99:.1f} against {theirs.p99:.1f} ms"
+
+
+@row("pulls/s of an 8-identity history, kept-alive, all cores (the generator on the same cores)",
+     "OpenSSL alone on all cores: the same 8 PKCS#12 files, 1 iteration, and one CMS", "pulls/s", least=1.0)
+def kept(bench):
+    world = bench.main
+    pairs = [path for i in world.identities for path in (i.certificate, i.key)]
+    while True:
+        ours = world.device_load("--threads", 16, "--calls", 3000)
+        calls, seconds, cpu = alone("bundle", 4, world.devices[0].certificate, *pairs)
+        yield ours.rate, calls / seconds, f"{ours.cpu:.0f} against {cpu / calls * 1e6:.0f} µs of CPU; without the " \
+                                          f"generator {CORES} cores would do {CORES * 1e6 / ours.cpu:.0f} pulls/s; " \
+                                          f"p99 {ours.p99:.1f} ms"
+
+
+@row("304 answers/s, kept-alive (the generator on the same cores)",
+     "libmicrohttpd with an empty handler behind the same TLS, reading the peer's fingerprint", "answers/s", least=0.4)
+def unchanged(bench):
+    world = bench.main
+    clients = world.etags()
+    options = ("--threads", 16, "--calls", 20000, "--expect", 304)
+    with empty(world, 2) as (pid, port):
+        while True:
+            ours = world.device_load(*options, clients=clients)
+            theirs = load(pid, port, world.ca, world.pull_script, "--clients", clients, *options)
+            yield ours.rate, theirs.rate, f"{ours.cpu:.0f} against {theirs.cpu:.0f} µs of CPU an answer"
+
+
+# ---- imports and enrolments ----
+
+@row("CPU of all processes per durable import of a PFX of 2,048 iterations, 64 clients (the ratio is theirs to ours)",
+     "CPU per PKCS12_parse of it", "µs", theirs_to_ours, least=0.8)
+def imports(bench):
+    world, count = bench.main, 1000
+    while True:
+        lines = world.import_lines(count, world.files[:1], bench.new_people(count))
+        ours = world.admin_load(world.write("more", *lines), "--calls", count, "--threads", 64, "--expect", 201)
+        calls, _, cpu = alone("parse", 2, world.files[0], PASSWORD)
+        yield ours.cpu, cpu / calls * 1e6, f"{ours.rate:.0f} imports/s beside the generator, p99 {ours.p99:.0f} ms"
+
+
+def enrolment_lines(world, count):
+    connection = http.client.HTTPSConnection("localhost", world.service.base + 1, context=world.service.context())
+    headers = {"Authorization": f"Bearer {world.service.token}", "Content-Type": "application/json"}
+    for n in range(count):
+        connection.request("POST", f"/v1/users/{UPN.format(900_000 + n)}/enrollments", '{"name": "phone"}', headers)
+        answer = json.loads(connection.getresponse().read())
+        yield "POST /v1/enroll " + json.dumps({"token": answer["token"], "csr": world.csrs[n % len(world.csrs)]})
+    connection.close()
+
+
+@row("enrolments/s, 16 clients, RSA-2048",
+     "OpenSSL and SQLite alone, on one core: the CSR checked, a certificate signed, one durable commit", "enrolments/s",
+     least=0.5)
+def enrolments(bench):
+    world, count = bench.main, 400
+    csr = world.folder / "request.pem"
+    csr.write_text(world.csrs[0])
+    while True:
+        script = world.write("enrol", *enrolment_lines(world, count))
+        ours = load(world.pid, world.service.base, world.ca, script, "--calls", count, "--threads", 16,
+                    "--expect", 201)
+        with tempfile.TemporaryDirectory(dir=world.folder) as folder:
+            calls, seconds, cpu = alone("enrol", 3, csr, f"{folder}/enrol.db")
+        yield ours.rate, calls / seconds, f"{ours.cpu:.0f} against {cpu / calls * 1e6:.0f} µs of CPU"
+
+
+# ---- latency ----
+
+@row("p99 of pulls, 40 a second over kept connections, while imports saturate the machine", "p99 on an idle machine",
+     "ms", most=4.0)
+def beside_imports(bench):
+    world, seconds = bench.main, 10
+    options = ("--threads", 8, "--rate", 40, "--calls", 40 * seconds)
+    while True:
+        idle = world.device_load(*options)
+        count = 600 * seconds
+        lines = world.import_lines(count, world.files[:1], bench.new_people(count))
+        with load_meanwhile(world.service.base + 1, world.ca, world.write("more", *lines), *world.bearer(),
+                            "--threads", 64, "--calls", 10 * count, "--expect", 201):
+            time.sleep(1)
+            busy = world.device_load(*options)
+        yield busy.p99, idle.p99, f"p50 {busy.p50:.1f} against {idle.p50:.1f} ms, longest {busy.longest:.0f} ms"
+
+
+@row("p50 of pulls, one after the other over kept connections, of a 6-identity history among 600,000 identities of "
+     "100,000 users", "among 600 identities of 100 users", "ms", most=1.2)
+def many(bench):
+    small, large = bench.small, bench.large
+    while True:
+        ours, theirs = large.device_load("--calls", 500), small.device_load("--calls", 500)
+        yield ours.p50, theirs.p50, f"p99 {ours.p99:.1f} against {theirs.p99:.1f} ms, {ours.cpu:.0f} against " \
+                                    f"{theirs.cpu:.0f} µs of CPU"
+
+
+# ---- disk, memory, start ----
+
+def der_bytes(identity):
+    """PKCS#8 and certificate."""
+    key = run("openssl", "pkcs8", "-topk8", "-nocrypt", "-outform", "DER", "-in", identity.key).stdout
+    return len(key) + len(run("openssl", "x509", "-in", identity.certificate, "-outform", "DER").stdout)
+
+
+@row("bytes on disk per identity, 600,000 of them, with users, audit and log", "PKCS#8 and certificate, raw", "bytes",
+     most=4.0)
+def disk(bench):
+    world = bench.large
+    raw = sum(der_bytes(i) for i in world.identities[:world.history]) / world.history
+    while True:
+        files = list(world.service.dir.glob("pfxd.db*"))
+        size = sum(f.stat().st_size for f in files)
+        yield size / world.people / world.history, raw, f"{size / 2**20:.0f} MiB in {len(files)} files; the bound is " \
+                                                        "4.0 with both PKCS#12 forms kept, 1.8 with forms made on demand"
+
+
+def rooms_pss(world):
+    return ", ".join(f"{name} {sum(pss_of(pid) for pid in pids):.1f}" for name, pids in
+                     sorted(world.service.rooms().items())) + f", launcher {alone_pss(world.pid):.1f}"
+
+
+def alone_pss(pid):
+    return pss_of(pid) - sum(pss_of(child) for child in children(pid))
+
+
+@row("memory of all processes at rest (PSS)", "", "MiB", ours_alone, most=40)
+def rest(bench):
+    world = bench.main
+    while True:
+        used = pss_of(world.pid)
+        world.service.restart()
+        world.service.wait_ready()
+        time.sleep(2)
+        yield pss_of(world.pid), None, f"{rooms_pss(world)}; before the start, after all that went before, {used:.1f}"
+
+
+@contextlib.contextmanager
+def held_connections(world, count):
+    """So many devices' connections, each of which got an answer; from several addresses, as one may have but a share."""
+    contexts = [world.service.context(d.certificate, d.key) for d in world.devices]
+    held = []
+    try:
+        for n in range(count):
+            plain = socket.create_connection(("127.0.0.1", world.service.base), 60, (f"127.0.0.{1 + n % 10}", 0))
+            held.append(contexts[n % len(contexts)].wrap_socket(plain, server_hostname="localhost"))
+            held[-1].sendall(b"GET /v1/device/bundle HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n")
+            assert read_answer(held[-1]).status == 304
+        yield held
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@row("memory of all processes with 1,000 connections held (PSS)", "", "MiB", ours_alone, most=120)
+def held(bench):
+    world = bench.main
+    while True:
+        world.service.restart()
+        world.service.wait_ready()
+        with held_connections(world, 1000):
+            yield pss_of(world.pid), None, rooms_pss(world)
+
+
+@row("seconds from start to ready with 600,000 identities", "", "s", ours_alone, most=0.3)
+def start(bench):
+    def start_again(world):
+        world.service.stop()
+        began = time.monotonic()
+        world.service.start()
+        return time.monotonic() - began
+    while True:
+        yield start_again(bench.large), None, f"{start_again(bench.small):.2f} s with 600"
