@@ -48,19 +48,19 @@ def cpu_of(pid):
 
 
 def pss_of(pid):
-    """MiB of memory of a process and its children, shared pages divided among those that share them."""
+    """MiB of memory of a process and its children, shared pages divided among those that share them. For root."""
     total = 0
     for one in [pid, *children(pid)]:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             total += int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{one}/smaps_rollup").read_text(), re.M)[1])
     return total / 1024
 
 
 def descriptors_of(pid):
-    """Open descriptors of a process and its children."""
+    """Open descriptors of a process and its children. For root."""
     total = 0
     for one in [pid, *children(pid)]:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             total += len(os.listdir(f"/proc/{one}/fd"))
     return total
 
