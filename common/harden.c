@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void must(int rc, const char *what)
@@ -21,10 +22,26 @@ static void must(int rc, const char *what)
 	_exit(70);
 }
 
+/* glibc makes prlimit64() of both. The sandbox of openers has no such call, because it reaches other processes too, and
+ * has the older ones instead; those of the other rooms have no setrlimit(). */
+_Static_assert(sizeof(rlim_t) == sizeof(unsigned long), "the kernel's struct rlimit is another one");
+
+int limit_get(int what, struct rlimit *ret)
+{
+	int rc = getrlimit((__rlimit_resource_t)what, ret);
+	return rc < 0 && errno == EPERM ? (int)syscall(SYS_getrlimit, what, ret) : rc;
+}
+
+int limit_set(int what, const struct rlimit *limit)
+{
+	int rc = setrlimit((__rlimit_resource_t)what, limit);
+	return rc < 0 && errno == EPERM ? (int)syscall(SYS_setrlimit, what, limit) : rc;
+}
+
 void harden_process(void)
 {
 	const struct rlimit none = { 0, 0 };
-	must(setrlimit(RLIMIT_CORE, &none), "RLIMIT_CORE 0");
+	must(limit_set(RLIMIT_CORE, &none), "RLIMIT_CORE 0");
 	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE");
 	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
 	umask(077);
@@ -35,7 +52,7 @@ void harden_memory(void)
 {
 	struct rlimit limit;
 	/* With a low limit MCL_FUTURE would make later allocations fail, which is worse than a swapped page. */
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (limit.rlim_cur == RLIM_INFINITY || geteuid() == 0))
+	if (limit_get(RLIMIT_MEMLOCK, &limit) == 0 && (limit.rlim_cur == RLIM_INFINITY || geteuid() == 0))
 		mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
 

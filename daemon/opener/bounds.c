@@ -3,6 +3,7 @@
 
 #include "fault.h"
 #include "frame.h"
+#include "harden.h"
 #include "protocol.h"
 
 #include <openssl/crypto.h>
@@ -60,11 +61,11 @@ static void must(int rc, const char *what)
 static void set_limit(int what, rlim_t value, const char *name)
 {
 	struct rlimit old;
-	must(getrlimit((__rlimit_resource_t)what, &old), name);
+	must(limit_get(what, &old), name);
 	if (value > old.rlim_max)
 		value = old.rlim_max;
 	const struct rlimit limit = { value, value };
-	must(setrlimit((__rlimit_resource_t)what, &limit), name);
+	must(limit_set(what, &limit), name);
 }
 
 void bounds_lock_in(int fd, unsigned life_cpu_seconds)
@@ -98,7 +99,7 @@ static rlim_t cpu_used(void)
 static rlim_t cpu_hard(void)
 {
 	struct rlimit limit = { 0, 0 };
-	getrlimit(RLIMIT_CPU, &limit);
+	limit_get(RLIMIT_CPU, &limit);
 	return limit.rlim_max;
 }
 
@@ -111,7 +112,7 @@ void bounds_begin(unsigned cpu_seconds)
 {
 	const struct rlimit limit = { cpu_used() + cpu_seconds, cpu_hard() };
 	unsigned wall = 3 * cpu_seconds > REQUEST_WALL_SECONDS ? 3 * cpu_seconds : REQUEST_WALL_SECONDS;
-	must(setrlimit(RLIMIT_CPU, &limit), "RLIMIT_CPU");
+	must(limit_set(RLIMIT_CPU, &limit), "RLIMIT_CPU");
 	alarm(wall);
 	answer_pending = 1;
 }

@@ -1,14 +1,21 @@
 /* Tries from inside of a sandbox what somebody would try who took a room over. Test program; under systemd it stands in
- * for a room, with the directives of its unit. Prints one line an attempt: "NAME: refused (why)" or "NAME: POSSIBLE". */
+ * for a room, with the directives of its unit. Prints one line an attempt: "NAME: refused (why)" or "NAME: POSSIBLE".
+ * usage: probe [PID-OF-A-NEIGHBOUR]; "probe neighbour" is one: it waits until it is ended. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -109,6 +116,51 @@ static int read_parent(void)
 	return syscall(SYS_process_vm_readv, (long)getppid(), &here, 1L, &there, 1L, 0L) < 0 && errno != EFAULT ? -1 : 0;
 }
 
+/* ---- at a neighbour: another process of the same user ---- */
+
+static pid_t neighbour;
+
+static int signal_neighbour(void) { return kill(neighbour, 0); }
+static int signal_thread_of_neighbour(void) { return (int)syscall(SYS_tgkill, (long)neighbour, (long)neighbour, 0L); }
+static int queue_to_neighbour(void) { return sigqueue(neighbour, 0, (union sigval){ 0 }); }
+static int limit_neighbour(void)
+{
+	struct rlimit old;
+	return prlimit(neighbour, RLIMIT_CPU, NULL, &old);
+}
+static int trace_neighbour(void) { return ptrace(PTRACE_SEIZE, neighbour, NULL, NULL) < 0 ? -1 : 0; }
+static int slow_neighbour(void) { return setpriority(PRIO_PROCESS, (id_t)neighbour, 19); }
+static int idle_neighbour(void)
+{
+	const struct sched_param none = { 0 };
+	return sched_setscheduler(neighbour, SCHED_IDLE, &none);
+}
+
+static int hold_neighbour(void)
+{
+	long fd = syscall(SYS_pidfd_open, (long)neighbour, 0L);
+	return fd < 0 ? -1 : close((int)fd);
+}
+
+/* Has the kernel send a signal when a descriptor has something to read: any signal, by fcntl(). */
+static int own_by_fcntl_neighbour(void)
+{
+	int fds[2];
+	if (pipe(fds) < 0)
+		fds[0] = STDIN_FILENO; /* which is as good */
+	return fcntl(fds[0], F_SETOWN, neighbour);
+}
+
+static int own_by_ioctl_neighbour(void)
+{
+	int pid = neighbour, fds[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
+		fds[0] = STDIN_FILENO;
+	return ioctl(fds[0], FIOSETOWN, &pid);
+}
+
+/* ---- itself ---- */
+
 static int map_executable(void)
 {
 	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -125,10 +177,18 @@ static int new_namespace(void) { return (int)syscall(SYS_unshare, 0x10000000L /*
 static int become_root(void) { return setuid(0); }
 
 #define ATTEMPT(name) { #name, name }
-static const struct {
+struct attempt {
 	const char *name;
 	int (*attempt)(void);
-} attempts[] = {
+};
+
+static const struct attempt at_neighbour[] = {
+	ATTEMPT(signal_neighbour), ATTEMPT(signal_thread_of_neighbour), ATTEMPT(queue_to_neighbour),
+	ATTEMPT(limit_neighbour), ATTEMPT(trace_neighbour), ATTEMPT(slow_neighbour), ATTEMPT(idle_neighbour),
+	ATTEMPT(hold_neighbour), ATTEMPT(own_by_fcntl_neighbour), ATTEMPT(own_by_ioctl_neighbour),
+};
+
+static const struct attempt attempts[] = {
 	ATTEMPT(open_configuration), ATTEMPT(open_tls_key), ATTEMPT(open_database), ATTEMPT(open_keyring),
 	ATTEMPT(open_shadow), ATTEMPT(open_credentials), ATTEMPT(open_init_memory), ATTEMPT(open_init_environment),
 	ATTEMPT(write_root), ATTEMPT(write_tmp), ATTEMPT(write_program),
@@ -139,16 +199,33 @@ static const struct {
 	ATTEMPT(map_executable), ATTEMPT(make_executable), ATTEMPT(become_root), ATTEMPT(new_namespace),
 };
 
-int main(void)
+static void try_all(const struct attempt *attempt, size_t count)
 {
-	for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
+	for (; count > 0; attempt++, count--) {
 		errno = 0;
-		bool done = attempts[i].attempt() == 0;
+		bool done = attempt->attempt() == 0;
 		if (done)
-			printf("%s: POSSIBLE\n", attempts[i].name);
+			printf("%s: POSSIBLE\n", attempt->name);
 		else
-			printf("%s: refused (%s)\n", attempts[i].name, strerror(errno));
+			printf("%s: refused (%s)\n", attempt->name, strerror(errno));
 		fflush(stdout);
 	}
+}
+
+static int be_neighbour(void)
+{
+	puts("the neighbour is here");
+	fflush(stdout);
+	return poll(NULL, 0, -1);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "neighbour") == 0)
+		return be_neighbour();
+	neighbour = argc > 1 ? atoi(argv[1]) : 0;
+	if (neighbour > 0)
+		try_all(at_neighbour, sizeof at_neighbour / sizeof at_neighbour[0]);
+	try_all(attempts, sizeof attempts / sizeof attempts[0]);
 	return 0;
 }
