@@ -31,11 +31,28 @@ def _the_package_installs_and_starts_nothing_without_a_keyring():
     told = run("dpkg", "-i", this).stdout.decode()
     assert "pfxctl keyring init" in told, told
     say(next(line for line in told.splitlines() if "keyring init" in line).strip())
-    run("systemctl", "start", "pfxd.target")
-    running = [u for u in our_units() if u[1] == "active" and u[0] != "pfxd.target"]
+    refused = run("systemctl", "start", "pfxd.target", ok=False)
+    assert refused.returncode != 0 and b"Assertion failed on job for pfxd.target" in refused.stderr, refused
+    status = run("systemctl", "status", "pfxd.target", ok=False).stdout.decode()
+    assert f"AssertPathExists={KEYRING} was not met" in status, status
+    nothing_runs()
+    say("started by hand without a keyring: " + refused.stderr.decode().strip())
+    say(status.strip())
+    raise Reboot
+
+
+def nothing_runs():
+    running = [u for u in our_units() if u[1] == "active"]
     assert not running, running
     assert not failed_units(), failed_units()
-    say("started by hand without a keyring: nothing runs, nothing failed")
+
+
+@step
+def _a_machine_that_has_no_keyring_yet_boots_without_a_failed_unit():
+    assert run("systemctl", "is-enabled", "pfxd.target").stdout == b"enabled\n"
+    nothing_runs()
+    assert run("systemctl", "is-system-running", ok=False).stdout.decode().strip() in ("running", "starting")
+    say(run("journalctl", "-b", "-u", "pfxd.target", "-o", "cat", "--no-pager").stdout.decode().strip())
 
 
 @step
@@ -52,7 +69,6 @@ def _keyring_init_makes_what_the_service_starts_with():
 @step
 def _the_target_starts_and_says_what_it_does():
     mark = Mark()
-    # It was started before, when there was no keyring.
     run("systemctl", "start", "pfxd.target")
     for unit in ROOMS:
         assert is_active(unit), (unit, run("systemctl", "status", unit, ok=False).stdout.decode())
