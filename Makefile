@@ -33,7 +33,7 @@ COMMON_OBJECTS = $(filter-out %/wipe_free.o,$(call objects,$(call sources,common
 COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
-COMPLETIONS = $(addprefix $(BUILD)/completion/,pfxctl pfx-device)
+COMPLETIONS = $(addprefix $(BUILD)/completion/,$(foreach p,pfxctl pfx-device,bash/$(p) zsh/_$(p) fish/$(p).fish))
 
 .PHONY: all help install-build demo check unit bench bench-programs crash asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
         check-systemd clean
@@ -104,9 +104,17 @@ $(BUILD)/man/pfxd.conf.5: docs/man/pfxd.conf.5 $(BUILD)/pfxd-keeper
 	@sed -i 's/-/\\-/g' $(@D)/keys
 	@sed -e 's/@VERSION@/$(VERSION)/' -e '/@KEYS@/{' -e 'r $(@D)/keys' -e 'd' -e '}' $< > $@
 
-$(BUILD)/completion/%: $(BUILD)/%
+$(BUILD)/completion/bash/%: $(BUILD)/%
 	@mkdir -p $(@D)
 	@$< --completion bash > $@
+
+$(BUILD)/completion/zsh/_%: $(BUILD)/%
+	@mkdir -p $(@D)
+	@$< --completion zsh > $@
+
+$(BUILD)/completion/fish/%.fish: $(BUILD)/%
+	@mkdir -p $(@D)
+	@$< --completion fish > $@
 
 # ---- tests ----
 
@@ -354,7 +362,9 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(filter %.1,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(filter %.5,$(MANUALS))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(filter %.8,$(MANUALS))
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(COMPLETIONS)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(filter $(BUILD)/completion/bash/%,$(COMPLETIONS))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions $(filter $(BUILD)/completion/zsh/%,$(COMPLETIONS))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(filter $(BUILD)/completion/fish/%,$(COMPLETIONS))
 
 deb:
 	@packaging/install build package

@@ -1,6 +1,6 @@
 /* The command line of a client: one table of options and one of commands, from which come the parser, its error
  * messages, the manual that --help prints, and what a package is made with: --manual prints a manual page, and
- * --completion bash what bash is to read. Options may stand before or after the command. */
+ * --completion SHELL what bash, zsh or fish is to read. Options may stand before or after the command. */
 #ifndef PFXD_CLIENTS_CLI_H
 #define PFXD_CLIENTS_CLI_H
 

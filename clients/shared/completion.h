@@ -4,7 +4,8 @@
 
 #include "cli.h"
 
-/* Prints what shell is to read, on standard output. EXIT_USAGE where it is not bash. */
+/* Prints what shell is to read, on standard output. EXIT_USAGE where it is not bash, zsh or
+ * fish. */
 int completion_print(const struct cli_program *program, const char *shell);
 
 #endif

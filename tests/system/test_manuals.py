@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The manual pages and what bash completes: both are made from the programs, and say what these do."""
+"""The manual pages and what bash, zsh and fish complete: all are made from the programs, and say what these do."""
 
 import re
 
@@ -67,11 +67,11 @@ def the_configurations_page_has_every_key(folder):
         assert re.search(rf"^ +\[\w+\] {key}$", text, re.M), key
 
 
-def completed(program, line, folder):
+def completed_by_bash(program, line, folder):
     """What a real bash offers at the end of line."""
     words = [""] if not line else re.findall(r"=|[^\s=]+", line) + ([""] if line.endswith(" ") else [])
     script = f"""
-        source {BUILD}/completion/{program}
+        source {BUILD}/completion/bash/{program}
         [ "$(complete -p {program})" = "complete -F _{program} {program}" ] || exit 1
         compopt() {{ :; }}  # is for bash itself, while it completes
         COMP_LINE=$1; COMP_POINT=${{#1}}; shift
@@ -83,10 +83,60 @@ def completed(program, line, folder):
     return set(done.stdout.decode().split("\n")) - {""}
 
 
+ZSHRC = """
+PROMPT=
+fpath=({completions} $fpath)
+autoload -U compinit
+compinit -u -C -d {dump}
+zstyle ':completion:*' insert-tab false
+compadd () {{
+	local -a hits
+	if [[ ${{@[1,(i)(-|--)]}} == *-(O|A|D)\\ * ]]; then builtin compadd "$@"; return; fi
+	builtin compadd -A hits "$@"
+	(( $#hits )) && print -rl -- $hits >> $HITS
+	builtin compadd "$@"
+}}
+comppostfuncs=(exit)
+cd {folder}
+print "ready: "
+"""
+
+
+def completed_by_zsh(program, line, folder):
+    """What a real zsh offers that is on a terminal, where somebody types line and the tabulator."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="zsh-", dir=folder.parent))
+    (home / ".zshrc").write_text(ZSHRC.format(completions=BUILD / "completion/zsh", folder=folder,
+                                                dump=folder.parent / "compdump"))
+    hits = home / "hits"
+    command = ["/usr/bin/env", f"ZDOTDIR={home}", f"HITS={hits}", "TERM=dumb", "timeout", "--foreground", "--signal=KILL", "60", "zsh", "-d", "-i"]
+    ask_on_terminal(command, [line.encode() + b"\t"])
+    offered = hits.read_text().splitlines() if hits.exists() else []
+    shutil.rmtree(home)
+    return {hit.rstrip("/=").replace("\\ ", " ") for hit in offered if hit != "=" and not hit.startswith("-->")}
+
+
+def completed_by_fish(program, line, folder):
+    """What a real fish offers at the end of line."""
+    done = run("fish", "--no-config", "-c", f"source {BUILD}/completion/fish/{program}.fish; complete -C $argv[1]", line,
+               cwd=folder, env={**os.environ, "HOME": str(folder.parent)})
+    offered = [text.split("\t")[0] for text in done.stdout.decode().splitlines()]
+    return {re.sub(r"^--[a-z-]+=(?=.)", "", text).rstrip("/").replace("\\ ", " ") for text in offered}
+
+
+def shells():
+    """The shells that are here, each with the function that asks it. bash always is."""
+    others = {"zsh": completed_by_zsh, "fish": completed_by_fish}
+    here = {name: ask for name, ask in others.items() if shutil.which(name)}
+    if here != others:
+        raise Skip("zsh or fish is not installed")
+    return {"bash": completed_by_bash} | here
+
+
 @test
-def bash_completes_commands_options_and_files(folder):
+def every_shell_completes_commands_options_and_files(folder):
+    folder = folder / "at"
+    (folder / "certs").mkdir(parents=True)
     (folder / "old mail.pfx").touch()
-    (folder / "certs").mkdir()
     files = {"old mail.pfx", "certs"}
     for line, expected in (
             ("pfxctl im", {"import"}),
@@ -111,27 +161,33 @@ def bash_completes_commands_options_and_files(folder):
             ("pfx-device sync --out ", {"certs"}),
             ("pfx-device sync --i", {"--if-due"}),
             ("pfx-device enroll --ca c", {"certs"})):
-        got = completed(line.split()[0], line, folder)
-        assert got == expected, (line, got)
+        for shell, ask in shells().items():
+            got = ask(line.split()[0], line, folder)
+            assert got == expected, (shell, line, got)
 
 
 @test
-def bash_offers_every_command_and_each_its_options(folder):
+def every_shell_offers_every_command_and_each_its_options(folder):
+    folder = folder / "at"
+    folder.mkdir()
     for name in ("pfxctl", "pfx-device"):
         manual = run(BUILD / name, "--help").stdout.decode().split("COMMANDS\n")[1].split("OPTIONS OF")[0]
         commands = [line.split() for line in manual.splitlines() if re.match(r"  \S", line)]
         commands = [[word for word in words if word.islower()] for words in commands]
-        assert completed(name, f"{name} ", folder) == {words[0] for words in commands}, name
+        for shell, ask in shells().items():
+            assert ask(name, f"{name} ", folder) == {words[0] for words in commands}, (shell, name)
         for words in commands:
             told = options_in(run(BUILD / name, *words, "--help").stdout.decode())
-            offered = completed(name, " ".join([name, *words, "--"]), folder)
-            assert told == offered and len(told) > 1, (words, told ^ offered)
+            assert len(told) > 1, words
+            for shell, ask in shells().items():
+                offered = ask(name, " ".join([name, *words, "--"]), folder)
+                assert told == offered, (shell, words, told ^ offered)
 
 
 @test
 def a_shell_without_a_completion_is_refused(folder):
     done = run(BUILD / "pfxctl", "--completion", "tcsh", ok=False)
-    assert done.returncode == 2 and b"bash alone" in done.stderr and not done.stdout, done
+    assert done.returncode == 2 and b"bash, zsh and fish" in done.stderr and not done.stdout, done
 
 
 if __name__ == "__main__":

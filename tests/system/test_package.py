@@ -196,7 +196,9 @@ def the_package_has_every_program_unit_page_and_completion(folder):
         place = "lib/pfxd" if name.startswith("pfxd-") else "bin"
         assert {f"{place}/{name}", f"share/man/man{section}/{name}.{section}.gz"} <= files, name
     assert {"share/man/man5/pfxd.conf.5.gz", "lib/sysusers.d/pfxd.conf", "lib/tmpfiles.d/pfxd.conf",
-            "share/bash-completion/completions/pfxctl", "share/bash-completion/completions/pfx-device",
+            *(place for name in ("pfxctl", "pfx-device") for place in
+              (f"share/bash-completion/completions/{name}", f"share/zsh/vendor-completions/_{name}",
+               f"share/fish/vendor_completions.d/{name}.fish")),
             "share/doc/pfxd/copyright", "share/doc/pfxd/openapi.yaml", "share/doc/pfxd/container.md"} <= files, files
     assert {f"share/doc/pfxd/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= files, files
     units = {path.name for kind in ("service", "socket", "target", "timer") for path in UNITS.glob(f"*.{kind}")}
