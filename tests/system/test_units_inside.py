@@ -51,6 +51,28 @@ def a_room_says_that_it_is_ready_what_it_does_and_that_it_ends(folder):
 
 
 @test
+def a_room_says_that_it_reloads_before_it_reads_and_that_it_is_ready_when_it_has_read(folder):
+    service = Managed(folder)
+    conf = service.dir / "pfxd.conf"
+    text = conf.read_text()
+    for room in ROOMS:
+        mark, logged = len(service.messages[room]), len(service.said(room))
+
+        def told():
+            return [line for message in service.messages[room][mark:] for line in message.split("\n")]
+        conf.unlink()
+        os.mkfifo(conf)  # who reads it waits for who writes it
+        service.children[room].send_signal(signal.SIGHUP)
+        service.wait_told(room, "RELOADING=1", mark)
+        assert "READY=1" not in told() and "read again" not in service.said(room)[logged:]
+        conf.write_text(text)
+        service.wait_told(room, "READY=1", mark)
+        assert told().index("RELOADING=1") < told().index("READY=1") and "read again" in service.said(room)[logged:]
+        conf.unlink()
+        conf.write_text(text)
+
+
+@test
 def a_front_is_ready_without_the_keeper_and_waits_for_it(folder):
     service = Managed(folder, config="[front]\nkeeper_seconds = 2\n")
     device = service.enrol(ANN, "P-256")

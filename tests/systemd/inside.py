@@ -96,6 +96,41 @@ def pull_works():
     assert state["identity"].thumbprint in state["device"].history()
 
 
+# ---- what the units say ----
+
+ROOM = {"Type": "notify", "Restart": "always", "RestartUSec": "1s", "WatchdogUSec": "30s", "StartLimitIntervalUSec": "0"}
+OPENER = {"CollectMode": "inactive-or-failed", "MemoryMax": str(256 << 20), "TasksMax": "1", "Nice": "10",
+          "LimitNOFILE": "64", "LimitAS": str(512 << 20), "LimitFSIZE": "0", "LimitCORE": "0", "DynamicUser": "yes"}
+GATE = {"Accept": "yes", "MaxConnections": "80", "TriggerLimitIntervalUSec": "0", "Backlog": "128",
+        "SocketUser": "pfxd-keeper", "SocketMode": "0600"}
+MEANT = {
+    "pfxd-device.socket": {"Listen": "[::]:8443 (Stream)", "NoDelay": "yes", "Backlog": "4096", "Accept": "no",
+                           "FileDescriptorName": "device"},
+    "pfxd-admin.socket": {"Listen": "[::]:8444 (Stream)", "NoDelay": "yes", "Backlog": "512", "FileDescriptorName": "admin"},
+    "pfxd-health.socket": {"Listen": "127.0.0.1:8445 (Stream)", "NoDelay": "yes", "Backlog": "128",
+                           "FileDescriptorName": "health"},
+    "pfxd-keeper-device.socket": {"SocketUser": "pfxd-device", "SocketMode": "0600", "Backlog": "512"},
+    "pfxd-keeper-admin.socket": {"SocketUser": "pfxd-admin", "SocketMode": "0600", "Backlog": "512"},
+    "pfxd-keeper-local.socket": {"SocketUser": "root", "SocketMode": "0600", "Backlog": "512"},
+    "pfxd-opener-pfx.socket": GATE, "pfxd-opener-csr.socket": GATE,
+    "pfxd-opener-pfx@": OPENER | {"RuntimeMaxUSec": "1min 30s", "LimitCPU": "130"},
+    "pfxd-opener-csr@": OPENER | {"RuntimeMaxUSec": "1h", "LimitCPU": "600"},
+    "pfxd-keeper.service": ROOM | {"User": "pfxd-keeper", "MemoryMax": str(4 << 30), "TimeoutStartUSec": "10min"},
+    "pfxd-device.service": ROOM | {"User": "pfxd-device", "MemoryMax": str(1 << 30), "TimeoutStopUSec": "1min 30s"},
+    "pfxd-admin.service": ROOM | {"User": "pfxd-admin", "MemoryMax": str(1 << 30), "TimeoutStopUSec": "1min 30s"},
+}
+
+
+@step
+def systemd_reads_from_the_units_what_is_meant():
+    for unit, meant in MEANT.items():
+        if unit.endswith("@"):  # one that runs
+            unit = next(u[0] for u in our_units() if u[0].startswith(unit))
+        read = {name: show(unit, name) for name in meant}
+        assert read == meant, (unit, {name: (read[name], value) for name, value in meant.items() if read[name] != value})
+        say(f"{unit}: " + ", ".join(f"{name}={value}" for name, value in read.items()))
+
+
 # ---- confinement ----
 
 @step
@@ -270,6 +305,26 @@ def a_room_that_is_frozen_is_ended_by_its_watchdog_and_started_again():
 
 
 @step
+def an_opener_that_is_frozen_is_ended_by_systemd_and_imports_go_on():
+    template = "pfxd-opener-pfx@.service"
+    drop_in(template, "[Service]\nRuntimeMaxSec=15\n")
+    run("systemctl", "restart", "pfxd-keeper.service")
+    service.wait_ready()
+    mark = Mark()
+    spare = next(u[0] for u in our_units() if u[0].startswith("pfxd-opener-pfx@"))
+    os.kill(main_pid(spare), signal.SIGSTOP)
+    identity, end, answers = Identity(service.folder, ANN, key="P-256"), time.monotonic() + EVENT_SECONDS, []
+    while (answer := service.import_pfx(ANN, identity.pfx(), "secret")).status == 503 and time.monotonic() < end:
+        answers.append(answer.status)
+    answers.append(answer.expect(201).status)
+    event = mark.wait_message(spare, "runtime time limit")
+    mark.wait_message(spare, "Failed with result 'timeout'")
+    assert not failed_units(), failed_units()
+    say(f"{spare} was frozen: imports were answered {answers}; {event['MESSAGE']}")
+    drop_in(template, None)
+
+
+@step
 def a_full_disk_is_told_by_readiness_and_never_by_a_watchdog():
     unit, disk = "pfxd-keeper.service", pathlib.Path("/var/lib/pfxd")
     run("systemctl", "stop", unit)
@@ -335,7 +390,71 @@ def a_clock_that_jumps_ends_nothing():
     service.wait_ready()
 
 
+# ---- timers, backup and restore ----
+
+@step
+def a_timer_fires_by_itself_and_its_service_does_its_work():
+    for name in ("audit", "doctor", "verify", "backup"):
+        timer, unit = f"pfxd-{name}.timer", f"pfxd-{name}.service"
+        # As if the machine had been off at its time; and at once then.
+        run("systemctl", "stop", timer)
+        run("touch", "-d", "10 days ago", f"/var/lib/systemd/timers/stamp-{timer}")
+        drop_in(timer, "[Timer]\nRandomizedDelaySec=0\n")
+        mark = Mark()
+        run("systemctl", "start", timer)
+        mark.wait_started(unit)
+        assert show(unit, "Result") == "success", show(unit, "Result")
+        say(f"{unit}: ran by itself, and again on {show(timer, 'NextElapseUSecRealtime')}")
+        assert show(timer, "NextElapseUSecRealtime"), timer
+        drop_in(timer, None)
+    run("systemctl", "stop", "pfxd-backup.timer")
+
+
+def ctl(*arguments, **options):
+    return run("pfxctl", *arguments, "--server", "https://localhost:8444", "--ca", service.dir / "ca.pem",
+               "--token-file", TOKEN, **options)
+
+
+@step
+def a_backup_is_put_back_and_holds_the_devices_until_they_are_released():
+    device, backup = state["device"], pathlib.Path("/root/service.backup")
+    say(run("pfxctl", "backup", backup).stdout.decode().strip())
+    assert backup.stat().st_mode & 0o777 == 0o600
+    later = Identity(service.folder, ANN, key="P-256")
+    service.import_pfx(ANN, later.pfx(), "secret").expect(201)
+    refused = run("pfxctl", "restore", backup, ok=False)
+    assert refused.returncode != 0 and b"--replace" in refused.stderr, refused
+    say(refused.stderr.decode().strip())
+    done = run("pfxctl", "restore", backup, "--replace")
+    say((done.stdout + done.stderr).decode().strip())
+    service.wait_ready()
+    device.pull().expect(403, "forbidden")
+    say(ctl("devices", "release", device.id).stdout.decode().strip())
+    history = device.history()
+    assert state["identity"].thumbprint in history and later.thumbprint not in history
+    assert service.admin("GET", "/v1/audit/verification").expect(200).json["ok"]
+    assert not failed_units(), failed_units()
+
+
 # ---- the keyring's own life ----
+
+@step
+def the_keyring_is_read_at_the_start_and_at_no_reload():
+    unit, credential = "pfxd-keeper.service", pathlib.Path(KEYRING)
+    kept, pid, mark = credential.read_bytes(), main_pid(unit), Mark()
+    credential.write_bytes(b"this is no keyring\n")
+    run("systemctl", "reload", unit)
+    say(mark.wait_message(unit, "read again")["MESSAGE"])
+    service.import_pfx(ANN, Identity(service.folder, ANN, key="P-256").pfx(), "secret").expect(201)
+    pull_works()
+    assert main_pid(unit) == pid
+    run("systemctl", "restart", unit, ok=False)
+    say(mark.wait_message(unit, "status=243/CREDENTIALS")["MESSAGE"])
+    credential.write_bytes(kept)
+    mark.wait_started(unit)
+    pull_works()
+    assert not failed_units(), failed_units()
+
 
 @step
 def keyring_and_enrolment_ca_are_succeeded_while_the_service_runs():
@@ -429,6 +548,27 @@ def a_reload_reads_a_configuration_that_took_the_place_of_the_old_one():
         run("systemctl", "reload", *ROOMS)
         for unit in ROOMS:
             say(f"{unit}: " + mark.wait_message(unit, told)["MESSAGE"])
+
+
+@step
+def a_room_that_reads_its_configuration_again_is_reloading_until_it_has_done_so():
+    conf = pathlib.Path("/etc/pfxd/pfxd.conf")
+    old = conf.read_text()
+    for unit in ROOMS:
+        conf.unlink()
+        os.mkfifo(conf)  # who reads it waits for who writes it
+        conf.chmod(0o644)
+        mark, end = Mark(), time.monotonic() + EVENT_SECONDS
+        os.kill(main_pid(unit), signal.SIGHUP)  # not by systemd, which would call it a reload on its own account
+        while (now := (show(unit, "ActiveState"), show(unit, "SubState"))) != ("reloading", "reload"):
+            assert time.monotonic() < end, (unit, now)
+        assert show(unit, "ActiveState") == "reloading"
+        conf.write_text(old)
+        mark.wait_message(unit, "read again")
+        while not is_active(unit):
+            assert time.monotonic() < end, (unit, show(unit, "ActiveState"))
+        say(f"{unit}: {now[0]}, then {show(unit, 'ActiveState')}")
+        replace(conf, old)
 
 
 def load_files():
