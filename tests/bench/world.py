@@ -65,6 +65,15 @@ def descriptors_of(pid):
     return total
 
 
+def wait_quiet(pid, seconds=900):
+    """Until the processes have used almost no CPU for two seconds: a keeper verifies its audit after a start."""
+    def is_quiet():
+        before = cpu_of(pid)
+        time.sleep(2)
+        return cpu_of(pid) - before < 0.1
+    wait_until(is_quiet, seconds, "a quiet service")
+
+
 # ---- load ----
 
 class Figures:
@@ -144,6 +153,7 @@ class World:
         run(BENCH / "fill", self.service.dir, self.people, 32, PASSWORD, *self.files, timeout=3600)
         self.service.start()
         self.service.wait_ready(600)
+        wait_quiet(self.pid)
 
     def import_lines(self, count, files, first=0):
         """Lines of a script: each file for each of count people."""
