@@ -144,7 +144,7 @@ static int give_up(void)
 int main(int argc, char **argv)
 {
 	static struct keeper keeper;
-	struct server *server;
+	static struct server *server; /* never freed: its last threads may be at their last line */
 
 	harden_process();
 	harden_memory();

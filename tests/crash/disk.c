@@ -417,7 +417,7 @@ static void put(const char *folder, const char *name, const char *ending, const 
 	char path[PATH_MAX];
 	snprintf(path, sizeof path, "%s/%s%s", folder, name, ending);
 	FILE *to = fopen(path, "w");
-	if (!to || fwrite(bytes, 1, len, to) != len || fclose(to) != 0)
+	if (!to || (len > 0 && fwrite(bytes, 1, len, to) != len) || fclose(to) != 0)
 		give_up("an image can not be written");
 }
 

@@ -46,7 +46,7 @@ static int listen_as(struct fixture *f, const char *name)
 }
 
 /* They last as long as the process, as the keeper's does. */
-static struct server *servers[8];
+static struct server *servers[16];
 static size_t server_count;
 
 static void serve(struct serving *s)
@@ -176,6 +176,7 @@ TEST(a_keeper_whose_configuration_lets_nobody_known_connect_does_not_serve)
 		strcpy(keys[i], "nobody-is-called-so");
 		FD front = connect_to(f, "device");
 		assert_fault(serve_start(&f->keeper, s.device, s.admin, -1, &s.server), MALFORMED_REQUEST);
+		servers[server_count++] = s.server;
 		assert_non_null(strstr(fault_detail(), "there is no user nobody-is-called-so"));
 		/* Nothing was taken off the queue. */
 		FD next = accept(s.device, NULL, NULL);
