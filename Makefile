@@ -16,7 +16,7 @@ HARDEN   = -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_
 LDHARDEN = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 OPT     ?= -O2 -g
 CFLAGS   = -std=gnu11 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) -D_GNU_SOURCE -Icommon -I$(BUILD) -MMD -MP
-LDFLAGS  = $(LDHARDEN) $(SANITIZE)
+LDFLAGS  = $(LDHARDEN) $(SANITIZE) $(LDWATCHED)
 
 LIBS_front    = -lmicrohttpd -lgnutls -ljansson -linih -lsystemd -lpthread
 LIBS_keeper   = -lcrypto -lsqlite3 -linih -lsystemd -lpthread
@@ -29,7 +29,7 @@ PROGRAMS = pfxd-front pfxd-keeper pfxd-opener pfxd pfxctl pfx-device
 sources  = $(sort $(wildcard $(1)/*.c))
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-COMMON_OBJECTS = $(filter-out %/wipe_free.o,$(call objects,$(call sources,common)))
+COMMON_OBJECTS = $(filter-out %/wipe_free.o,$(call objects,$(call sources,common))) $(WATCHED)
 COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
@@ -47,8 +47,8 @@ help:
 	@echo 'make check        install what is missing, build, and run every test'
 	@echo 'make crash        N=500 rounds of a mixed load in which something is killed; SEED= for the same again'
 	@echo 'make bench        what it costs, against the least that it could: ROUNDS=5 ROWS="fresh import"'
-	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer'
-	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer'
+	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and what lines they ran; ONLY='
+	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer; ONLY='
 	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'
 	@echo 'make analyze      gcc -fanalyzer, clang, cppcheck, clang-tidy'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
@@ -130,7 +130,7 @@ $(BUILD)/opener.a: $(call room,opener)
 $(BUILD)/front.a: $(call room,front)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
-$(BUILD)/tests/%.o: CFLAGS += -Idaemon
+$(BUILD)/tests/%.o: CFLAGS += -Idaemon $(UNCOUNTED)
 
 # A unit test links what it is named for (test_opener_pfx: the opener), or else the keeper.
 $(BUILD)/tests/unit/test_opener_%: $(BUILD)/tests/unit/test_opener_%.o $(BUILD)/opener.a $(BUILD)/common.a
@@ -159,6 +159,7 @@ $(BUILD)/tests/crash/sql/sql.h: sql/generate $(wildcard sql/*.sql tests/crash/*.
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@$(@D)/generate > $@
+$(BUILD)/tests/crash/db.o: override UNCOUNTED =
 $(BUILD)/tests/crash/db.o: daemon/keeper/db.c $(BUILD)/tests/crash/sql/sql.h
 	@echo '  CC    $<, with one migration more'
 	$(Q)$(CC) -I$(BUILD)/tests/crash/sql $(CFLAGS) -c $< -o $@
@@ -226,20 +227,25 @@ crash:
 	@PFXD_CRASH_SEED=$(or $(SEED),$$$$) PFXD_CRASH_SOME=20 $(BUILD)/tests/crash/test_power
 	@PFXD_BUILD=$(BUILD) tests/crash/kill.py $(N) $(SEED)
 
-# The same tests in a build of its own. A sanitizer's first finding ends the process, and so fails the test.
-# The link order is not looked at, because tests with another clock preload libfaketime.
-asan: export ASAN_OPTIONS = abort_on_error=1:detect_leaks=1:halt_on_error=1:verify_asan_link_order=0
-asan: export UBSAN_OPTIONS = halt_on_error=1:print_stacktrace=1
+# ---- builds that are watched: tests/watched.c has the options of the sanitizers ----
+
+# execve() is left as it is: gcov's would write files in an opener's place, which may write none.
+WATCHED_FLAGS = WATCHED='$$(BUILD)/tests/watched.o' OPT='-O1 -g'
+CHECK_BUILD   = BUILD=build-check $(WATCHED_FLAGS) LDWATCHED='-Wl,-u,__asan_default_options,--wrap=_exit,--wrap=setrlimit' \
+                SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fprofile-arcs -ftest-coverage \
+                -fprofile-update=atomic -fno-builtin-execve -DPFXD_COVERAGE' UNCOUNTED='-fno-profile-arcs -fno-test-coverage'
+TSAN_BUILD    = BUILD=build-tsan $(WATCHED_FLAGS) LDWATCHED='-Wl,-u,__tsan_default_options' SANITIZE=-fsanitize=thread
+
 asan:
 	@packaging/install build demo check makers
-	@$(MAKE) --no-print-directory BUILD=build-asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' OPT='-O1 -g' all unit
-	@PFXD_BUILD=build-asan tests/run
+	@$(MAKE) --no-print-directory -j$$(nproc) $(CHECK_BUILD) all unit
+	@find build-check -name '*.gcda' -delete
+	@PFXD_BUILD=build-check tests/run $(ONLY); status=$$?; tests/coverage build-check; exit $$status
 
-tsan: export TSAN_OPTIONS = halt_on_error=1:second_deadlock_stack=1
 tsan:
 	@packaging/install build demo check
-	@$(MAKE) --no-print-directory BUILD=build-tsan SANITIZE=-fsanitize=thread OPT='-O1 -g' all unit
-	@PFXD_BUILD=build-tsan tests/run unit main_job races
+	@$(MAKE) --no-print-directory -j$$(nproc) $(TSAN_BUILD) all unit
+	@PFXD_BUILD=build-tsan tests/run $(or $(ONLY),unit main_job races)
 
 # ---- fuzzing: tests/fuzz/run knows the targets and their corpus; HACKING.md has recipes ----
 
