@@ -66,7 +66,7 @@ static void add_headers(const struct request *r, struct MHD_Response *response)
 	snprintf(seconds, sizeof seconds, "%u", reply->retry_after);
 	if (reply->retry_after)
 		MHD_add_response_header(response, "Retry-After", seconds);
-	if (atomic_load(&r->http->draining))
+	if (r->ends_connection || atomic_load(&r->http->draining))
 		MHD_add_response_header(response, "Connection", "close");
 }
 
@@ -170,6 +170,16 @@ static void read_headers(struct request *r, const char *method)
 	r->body.keep = takes_body && r->body.is_json && !r->body.too_large && has_credentials(r);
 }
 
+/* Called for each header. */
+static enum MHD_Result count_lengths(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	unsigned *count = cls;
+	(void)kind;
+	(void)value;
+	*count += strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0;
+	return MHD_YES;
+}
+
 /* What must be said about the request as HTTP. Two lengths are how requests are smuggled (RFC 9112 6.1). */
 static int check_framing(const struct request *r)
 {
@@ -178,8 +188,10 @@ static int check_framing(const struct request *r)
 	if (info && info->header_size > r->http->config->max_header_bytes)
 		return fail(FAULT_HEADERS_TOO_LARGE, "the request line and headers have more than %u bytes",
 			    r->http->config->max_header_bytes);
-	if (header(r, "Content-Length") && header(r, "Transfer-Encoding"))
-		return fail(FAULT_MALFORMED_REQUEST, "a request has Content-Length or Transfer-Encoding, not both");
+	unsigned lengths = 0;
+	MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_lengths, &lengths);
+	if (lengths > 1)
+		return fail(FAULT_MALFORMED_REQUEST, "a request has one Content-Length or one Transfer-Encoding");
 	return 0;
 }
 
@@ -189,6 +201,7 @@ static int admit(struct request *r, uint32_t *ret_wait)
 	enum role role = r->http->role;
 	*ret_wait = 0;
 	int rc = check_framing(r);
+	r->ends_connection = rc < 0;
 	if (rc < 0)
 		return rc;
 	if (!r->route)

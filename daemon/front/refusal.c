@@ -3,7 +3,10 @@
  * The library has no hook for them, but it sends them through its public MHD_queue_response(), which the dynamic linker
  * finds here first. The answer is written to the connection at once and the library told to close it, because version
  * 0.9.75 sends the headers of some of its pages twice. Where a build of the library calls itself directly, its pages
- * stay as they are. */
+ * stay as they are.
+ *
+ * In the same way the library is told that there are no cookies. Where its memory for them does not suffice, 0.9.75
+ * refuses the request, and then reads on in it, where the connection and its memory are gone. */
 #include "refusal.h"
 
 #include "deadline.h"
@@ -13,7 +16,9 @@
 
 #include <dlfcn.h>
 #include <gnutls/gnutls.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -114,4 +119,26 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
 	if (answer && buf_ok(answer))
 		send_answer(connection, answer);
 	return MHD_NO;
+}
+
+typedef enum MHD_Result lookup_function(struct MHD_Connection *, enum MHD_ValueKind, const char *, size_t, const char **,
+					size_t *);
+
+static lookup_function *next_lookup;
+
+static void find_lookup(void)
+{
+	next_lookup = (lookup_function *)(uintptr_t)dlsym(RTLD_NEXT, "MHD_lookup_connection_value_n");
+}
+
+/* The library calls this one too, for all that it asks of the headers itself. */
+enum MHD_Result MHD_lookup_connection_value_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
+					      const char *key, size_t key_size, const char **value_ptr,
+					      size_t *value_size_ptr)
+{
+	static pthread_once_t found = PTHREAD_ONCE_INIT;
+	pthread_once(&found, find_lookup);
+	if (!next_lookup || (key && strcasecmp(key, MHD_HTTP_HEADER_COOKIE) == 0))
+		return MHD_NO;
+	return next_lookup(connection, kind, key, key_size, value_ptr, value_size_ptr);
 }

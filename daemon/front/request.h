@@ -41,6 +41,7 @@ struct request {
 
 	struct body body;
 	struct reply reply;
+	bool ends_connection; /* nobody can tell where the next request on it begins */
 	bool told; /* its event is logged */
 };
 

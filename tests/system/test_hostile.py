@@ -297,6 +297,7 @@ def post(path, body, *more):
 
 HEADER_BOMBS = [b"GET /v1/device/bundle HTTP/1.1\r\nHost: localhost\r\n" + more + b"\r\n" for more in (
     b"".join(b"X%d: y\r\n" % n for n in range(3000)), b"X: " + b"a" * 100000 + b"\r\n",
+    b"Cookie: " + b"a=b; " * 1000 + b"\r\n", b"Cookie: " + b"a=b; " * 6000 + b"\r\n",
     b"X:" + b" \t" * 15000 + b"\r\n", b"If-None-Match: " + b'W/"a", ' * 4000 + b"\r\n")]
 
 
@@ -356,6 +357,10 @@ HIDDEN = b"GET /v1/hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"0\r\n\r\n" + HIDDEN
 # What two readers might see another end of. If the second reader is this one, HIDDEN is a request of its own.
 SHAPES = {
+    "both lengths": b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % len(CHUNKED) + CHUNKED,
+    "the other way round": b"Transfer-Encoding: chunked\r\nContent-Length: %d\r\n\r\n" % len(CHUNKED) + CHUNKED,
+    "two lengths": b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked, identity\r\n\r\n" + CHUNKED,
     "a list of lengths": b"Content-Length: 0, %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
     "a length with a sign": b"Content-Length: +%d\r\n\r\n" % len(HIDDEN) + HIDDEN,
     "a negative length": b"Content-Length: -1\r\n\r\n" + HIDDEN,
