@@ -153,6 +153,15 @@ int audit_append(struct keeper *k, struct connection *c, const struct audit_reco
 	return head_write(k->keyring, c, &head);
 }
 
+int audit_length(struct keeper *k, struct connection *c, uint64_t *ret)
+{
+	struct head head;
+	int rc = head_read(k->keyring, c, &head);
+	if (rc == 0)
+		*ret = head.sequence;
+	return rc;
+}
+
 /* ---- verification ---- */
 
 struct verification {

@@ -17,6 +17,9 @@ int audit_begin(struct keyring *keyring, struct connection *c);
 /* Appends in the transaction of c. UNAVAILABLE when the chain was found broken; TAMPERED when its head is. */
 int audit_append(struct keeper *k, struct connection *c, const struct audit_record *record);
 
+/* How many records there are by the head of the chain. TAMPERED when that is. */
+int audit_length(struct keeper *k, struct connection *c, uint64_t *ret);
+
 /* Follows the whole chain and appends each thing that is wrong to ret_differences, a list of msg_string; then the
  * same for users, devices, enrolments, tokens and identities: their state as the chain tells it against their rows, and
  * every row's own HMAC.

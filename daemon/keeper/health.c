@@ -24,6 +24,7 @@
 enum {
 	FIRST_ROUND_SECONDS = 3,
 	AUDIT_SECONDS = 86400,
+	AUDIT_AWAITED_RECORDS = 1000, /* a chain up to this long is verified before the first request is answered */
 	STALE_SECONDS = 30, /* and three rounds: a result older than this is not told */
 	PROBE_MAX_BYTES = 1024,
 	SHRINK_WRITES = 16, /* a round; 8 MiB */
@@ -38,7 +39,7 @@ struct health {
 	pthread_t thread, auditor;
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t turned;
-	bool stopping;
+	bool stopping, awaits_audit;
 	unsigned rounds, audits;
 	struct {
 		uint8_t state;
@@ -347,7 +348,7 @@ static bool is_stopping(const struct health *h)
 
 static bool has_turned(const struct health *h)
 {
-	return h->rounds > 0 && h->audits > 0;
+	return h->rounds > 0 && (h->audits > 0 || !h->awaits_audit);
 }
 
 /* One more round of one of the two threads is done. */
@@ -394,6 +395,17 @@ static void *health_main(void *arg)
 	return NULL;
 }
 
+/* Nobody waits minutes for a service that starts: a longer chain is verified beside the first requests. */
+static bool is_awaited(struct keeper *k)
+{
+	READER c = NULL;
+	uint64_t records = 0;
+	int rc = db_read(k->db, &c);
+	if (rc == 0)
+		rc = audit_length(k, c, &records);
+	return rc < 0 || records <= AUDIT_AWAITED_RECORDS;
+}
+
 int health_start(struct keeper *k)
 {
 	struct health *h = calloc(1, sizeof *h);
@@ -404,6 +416,7 @@ int health_start(struct keeper *k)
 	pthread_mutex_init(&h->lock, NULL);
 	clock_condition_init(&h->turned);
 	k->health = h;
+	h->awaits_audit = is_awaited(k);
 	if (pthread_create(&h->auditor, NULL, audit_main, k) != 0 ||
 	    pthread_create(&h->thread, NULL, health_main, k) != 0)
 		return fail(FAULT_UNAVAILABLE, "no thread for the health checks");

@@ -432,6 +432,30 @@ def a_service_whose_audit_chain_was_changed_stays_up_and_tells_what_is_wrong(fol
     scene.modern.pull().expect(503, "unavailable")
 
 
+AUDIT_AWAITED_RECORDS = 1000  # daemon/keeper/health.c
+
+
+@test
+def a_chain_too_long_to_wait_for_is_verified_beside_the_first_requests(folder):
+    scene = Scene(folder)
+    service, device = scene.service, scene.modern
+    connection = http.client.HTTPSConnection("localhost", service.base,
+                                             context=service.context(device.certificate, device.key))
+    for _ in range(AUDIT_AWAITED_RECORDS):  # a record each, after those of the scene
+        connection.request("GET", "/v1/device/bundle")
+        assert connection.getresponse().read()
+    connection.close()
+    assert verification_of(service)["ok"]
+    service.stop()
+    with contextlib.closing(service.database()) as db:
+        assert db.execute("SELECT max(sequence) FROM audit").fetchone()[0] > AUDIT_AWAITED_RECORDS
+        db.execute("UPDATE audit SET actor = 'x' WHERE sequence = 3")
+    service.start(wait=False)
+    wait_until(lambda: answers(service), 30, "the administrators' interface")
+    wait_until(lambda: device.pull().status == 503, 30, "the end of releases")
+    assert "3" in verification_of(service)["differences"][0]
+
+
 def assert_does_not_serve(scene, words):
     """The service may end at once or stay without serving; it says why, and nothing is delivered."""
     service = scene.service
