@@ -10,11 +10,12 @@
 
 /* The order is the server's and decides, so the cheapest of what is safe comes first: X25519, which clients offer unasked
  * (another group costs a round trip), and AES-128-GCM, whose key schedule is SHA-256. What is secret beyond that is under
- * AES-256 within. For TLS 1.2 nothing is left without forward secrecy and AEAD. */
+ * AES-256 within. */
 #define TLS_PRIORITIES \
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE" \
 	":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X448" \
-	":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
+	":-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-CCM:+AES-256-CCM" \
+	":+AES-128-CBC:+AES-256-CBC"
 
 enum { TLS_PAIR_MAX_BYTES = MIB, TLS_CLIENT_HANDSHAKE_MAX_BYTES = 64 * KIB };
 
