@@ -425,7 +425,7 @@ def a_backup_is_put_back_and_holds_the_devices_until_they_are_released():
     refused = run("pfxctl", "restore", backup, ok=False)
     assert refused.returncode != 0 and b"--replace" in refused.stderr, refused
     say(refused.stderr.decode().strip())
-    done = run("pfxctl", "restore", backup, "--replace")
+    done = run("pfxctl", "restore", backup, "--replace", "--token-out", TOKEN, "--force")
     say((done.stdout + done.stderr).decode().strip())
     service.wait_ready()
     device.pull().expect(403, "forbidden")
