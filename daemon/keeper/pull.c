@@ -143,16 +143,17 @@ static int release(struct pull *p)
 	return rc < 0 ? rc : bundle_make(p->k, c, &p->bundle, p->now, p->cms);
 }
 
-/* Whether what was read before is not what is there now: an identity that was deleted since is no damage. */
-static bool has_changed(struct pull *p)
+/* For what could not be opened: 0 when there is something else now, for an identity that was deleted since is no damage;
+ * why the device may have nothing any more, when that is so; else the damage. */
+static int read_again(struct pull *p)
 {
 	char before[sizeof p->etag], why[FAULT_DETAIL_MAX];
 	strcpy(before, p->etag);
 	strcpy(why, fault_detail());
-	if (read_facts(p) == 0 && strcmp(before, p->etag) != 0)
-		return true;
-	fail(FAULT_TAMPERED, "%s", why);
-	return false;
+	int rc = read_facts(p);
+	if (rc < 0 || strcmp(before, p->etag) != 0)
+		return rc;
+	return fail(FAULT_TAMPERED, "%s", why);
 }
 
 /* Nobody may read while he waits to write, or the database's log could not be emptied: what is read for the record is
@@ -165,10 +166,8 @@ static int pull(struct pull *p, bool *ret_unchanged)
 	*ret_unchanged = rc == 0 && etag_matches(p->m.if_none_match, p->etag);
 	if (rc < 0 || *ret_unchanged)
 		return rc;
-	do {
+	while ((rc = release(p)) == -FAULT_TAMPERED && (rc = read_again(p)) == 0)
 		buf_reset(p->cms);
-		rc = release(p);
-	} while (rc == -FAULT_TAMPERED && has_changed(p));
 	return rc;
 }
 

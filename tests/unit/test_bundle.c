@@ -476,6 +476,15 @@ TEST(an_identity_that_is_deleted_while_its_release_is_recorded_is_left_out)
 	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 2);
 }
 
+/* As when its user is retired in that moment. */
+TEST(a_device_that_ends_while_its_release_is_recorded_is_told_so_and_no_damage_is_called)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	assert_fault(pull_while(f, "DELETE FROM identities; DELETE FROM device_certificates"), UNAUTHORIZED);
+	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 1);
+}
+
 TEST(what_is_damaged_while_its_release_is_recorded_is_named_and_not_tried_again)
 {
 	struct fixture *f = *state;
@@ -503,6 +512,7 @@ int main(void)
 		bundle_test(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity),
 		bundle_test(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle),
 		bundle_test(an_identity_that_is_deleted_while_its_release_is_recorded_is_left_out),
+		bundle_test(a_device_that_ends_while_its_release_is_recorded_is_told_so_and_no_damage_is_called),
 		bundle_test(what_is_damaged_while_its_release_is_recorded_is_named_and_not_tried_again),
 	};
 	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
