@@ -35,8 +35,8 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,$(foreach p,pfxctl pfx-device,bash/$(p) zsh/_$(p) fish/$(p).fish))
 
-.PHONY: all help install-build demo check unit bench bench-programs crash asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb \
-        check-systemd clean
+.PHONY: all help install-build demo check unit bench bench-programs crash asan tsan analyze fuzz fuzzers fuzz-merge \
+        fuzz-coverage install deb check-systemd clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
@@ -46,7 +46,7 @@ help:
 	@echo 'make demo         install what is missing, build, and play the main job with real clients'
 	@echo 'make check        install what is missing, build, and run every test'
 	@echo 'make crash        N=500 rounds of a mixed load in which something is killed; SEED= for the same again'
-	@echo 'make bench        what it costs, against the least that it could: ROUNDS=5 ROWS="fresh import"'
+	@echo 'make bench        what it costs, against the least that it could: ROUNDS=5 ROWS="fresh imports"'
 	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and what lines they ran; ONLY='
 	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer; ONLY='
 	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'

@@ -54,8 +54,7 @@ enum fault {
 
 #define FAULT_DETAIL_MAX 400 /* bytes of the sentence, with its end */
 
-/* Records the sentence for this thread. What is not clean text in it becomes '?': it
- * could not be sent. */
+/* Records the sentence for this thread. What is not clean text in it becomes '?': it could not be sent. */
 void fault_say(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 /* int fail(enum fault fault, const char *format, ...): records the sentence and gives -fault. A macro, so that
  * compilers and analyzers see that the result is negative. */

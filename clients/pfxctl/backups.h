@@ -1,5 +1,5 @@
-/* A folder of backups that a timer fills: the files that are called
- * pfxd-YYYYMMDDTHHMMSSZ.backup in it, and nothing else. */
+/* A folder of backups that a timer fills: the files that are called pfxd-YYYYMMDDTHHMMSSZ.backup in it, and nothing
+ * else. */
 #ifndef PFXD_PFXCTL_BACKUPS_H
 #define PFXD_PFXCTL_BACKUPS_H
 
