@@ -277,7 +277,7 @@ def held(bench):
 
 
 @row("seconds from start to ready with 600,000 identities", "", "s", ours_alone, most=0.3,
-     remark="As of 2026-11-24: with 600 identities it is half of that, five processes that start one after the other; "
+     remark="As of 2026-11-24: with 600 identities it is half of that: three processes, and then the two openers; "
             "what grows with the database was not taken apart, but for counting identities: 8 ms for 120,000")
 def start(bench):
     def start_again(world):
