@@ -346,9 +346,14 @@ static bool is_stopping(const struct health *h)
 	return h->stopping;
 }
 
+static bool is_audited(const struct health *h)
+{
+	return h->audits > 0 || h->stopping;
+}
+
 static bool has_turned(const struct health *h)
 {
-	return h->rounds > 0 && (h->audits > 0 || !h->awaits_audit);
+	return h->rounds > 0;
 }
 
 /* One more round of one of the two threads is done. */
@@ -385,6 +390,9 @@ static bool pause_between(struct keeper *k)
 static void *health_main(void *arg)
 {
 	struct keeper *k = arg;
+	/* Or the first round would find the chain well that is just being verified. */
+	if (k->health->awaits_audit)
+		wait_seconds(k->health, FIRST_ROUND_SECONDS, is_audited);
 	do {
 		check_all(k);
 		inspect_count(k);
