@@ -385,10 +385,10 @@ static STACK_OF(X509) *between(const struct keyring *keyring, size_t n)
 }
 
 /* By the signer of the CA that the device met at its enrolment, or was told of since. */
-static int sign(const struct keyring *keyring, X509 *device, struct view json_secret, struct buf *ret_secret)
+static int sign(const struct keyring *keyring, struct view device, struct view json_secret, struct buf *ret_secret)
 {
 	size_t n = 0;
-	int rc = keyring_ca_of(keyring, device, &n);
+	int rc = keyring_ca_of_der(keyring, device, &n);
 	STACK_OF(X509) *above = rc == 0 ? between(keyring, n) : NULL;
 	if (rc == 0 && !above)
 		rc = fail(FAULT_UNAVAILABLE, "no memory for a bundle");
@@ -403,12 +403,10 @@ int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, 
 {
 	BUF json_secret = buf_new(BUNDLE_JSON_MAX_BYTES);
 	BUF signed_secret = buf_new(BUNDLE_MAX_BYTES);
-	CERTIFICATE device = NULL;
+	struct view device = b->shown->certificate.der;
 	if (!json_secret || !signed_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
-	int rc = cms_read_recipient(b->shown->certificate.der, &device);
-	if (rc == 0)
-		rc = put_json(k, c, b, now, json_secret);
+	int rc = put_json(k, c, b, now, json_secret);
 	if (rc == 0)
 		rc = sign(k->keyring, device, buf_view(json_secret), signed_secret);
 	if (rc == 0)

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/provider.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 
 static int broken(const char *what)
 {
@@ -70,21 +72,91 @@ static bool add_recipient(CMS_ContentInfo *cms, X509 *certificate, bool envelope
 									   choose_ec(recipient, enveloped);
 }
 
-int cms_read_recipient(struct view der, X509 **ret)
+/* ---- the recipient ----
+ *
+ * OpenSSL 3 looks for a decoder of the public key among all decoders that it has, anew for each certificate, which takes
+ * longer than encrypting to it. In a context without providers there are none; the key is then read by its type. */
+
+static OSSL_LIB_CTX *make_bare_context(void)
 {
-	const uint8_t *at = der.p;
-	errno = 0;
-	*ret = d2i_X509(NULL, &at, (long)der.len);
-	return *ret ? 0 : checked(broken("read a device certificate"));
+	OSSL_LIB_CTX *context = OSSL_LIB_CTX_new();
+	if (context && OSSL_PROVIDER_load(context, "null"))
+		return context;
+	OSSL_LIB_CTX_free(context);
+	return NULL;
 }
 
-int cms_encrypt(X509 *recipient, bool enveloped, struct view content_secret, struct buf *ret)
+/* Made at the first call that has memory for it. */
+static OSSL_LIB_CTX *bare_context(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static OSSL_LIB_CTX *context;
+	pthread_mutex_lock(&lock);
+	if (!context)
+		context = make_bare_context();
+	OSSL_LIB_CTX *made = context;
+	pthread_mutex_unlock(&lock);
+	return made;
+}
+
+/* A key of the named curve, as yet without a point. */
+static EVP_PKEY *curve_of(const X509_ALGOR *algorithm)
+{
+	const void *curve = NULL;
+	int type = V_ASN1_UNDEF;
+	uint8_t der[32], *end = der;
+	const uint8_t *at = der;
+	X509_ALGOR_get0(NULL, &type, &curve, algorithm);
+	if (type != V_ASN1_OBJECT || i2d_ASN1_OBJECT(curve, NULL) > (int)sizeof der)
+		return NULL;
+	return d2i_KeyParams(EVP_PKEY_EC, NULL, &at, i2d_ASN1_OBJECT(curve, &end));
+}
+
+static EVP_PKEY *public_key_of(const X509 *certificate)
+{
+	ASN1_OBJECT *kind = NULL;
+	X509_ALGOR *algorithm = NULL;
+	const uint8_t *bits = NULL;
+	int len = 0;
+	if (X509_PUBKEY_get0_param(&kind, &bits, &len, &algorithm, X509_get_X509_PUBKEY(certificate)) != 1)
+		return NULL;
+	if (OBJ_obj2nid(kind) == NID_rsaEncryption)
+		return d2i_PublicKey(EVP_PKEY_RSA, NULL, &bits, len);
+	PKEY point = curve_of(algorithm);
+	EVP_PKEY *key = point; /* d2i_PublicKey() leaves it to us when it fails */
+	if (!point || !d2i_PublicKey(EVP_PKEY_EC, &key, &bits, len))
+		return NULL;
+	point = NULL;
+	return key;
+}
+
+static X509 *read_recipient(struct view der)
+{
+	OSSL_LIB_CTX *context = bare_context();
+	CERTIFICATE certificate = context ? X509_new_ex(context, NULL) : NULL;
+	X509 *read = certificate;
+	const uint8_t *at = der.p;
+	if (!certificate || !d2i_X509(&read, &at, (long)der.len)) {
+		certificate = read; /* NULL where it was freed */
+		return NULL;
+	}
+	PKEY key = public_key_of(read);
+	if (!key || X509_set_pubkey(read, key) != 1)
+		return NULL;
+	certificate = NULL;
+	return read;
+}
+
+int cms_encrypt(struct view recipient, bool enveloped, struct view content_secret, struct buf *ret)
 {
 	errno = 0;
+	CERTIFICATE certificate = read_recipient(recipient);
+	if (!certificate)
+		return checked(broken("read a device certificate"));
 	const EVP_CIPHER *cipher = enveloped ? EVP_aes_256_cbc() : EVP_aes_256_gcm();
 	BIO_PTR in = BIO_new_mem_buf(content_secret.p, (int)content_secret.len);
 	CMS cms = in ? CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL) : NULL;
-	if (!cms || !add_recipient(cms, recipient, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
+	if (!cms || !add_recipient(cms, certificate, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
 		return checked(broken("encrypt a bundle"));
 	return checked(encode(cms, ret));
 }

@@ -11,12 +11,9 @@
  * above may be NULL. */
 int cms_sign(X509 *certificate, EVP_PKEY *key, STACK_OF(X509) *above, struct view content, struct buf *ret_secret);
 
-/* Reads the certificate of a recipient, DER. Costs as much as encrypting to it: OpenSSL looks for a decoder each time.
- * The caller frees it. */
-int cms_read_recipient(struct view der, X509 **ret);
-
-/* Appends the DER of content encrypted to the key in a certificate, which is named by issuer and serial. enveloped false: AuthEnvelopedData, AES-256-GCM; RSA-OAEP with SHA-256, or ECDH with SHA-256 KDF and
- * AES-256 wrap. True: EnvelopedData, AES-256-CBC; RSA PKCS#1 v1.5, or ECDH with SHA-1 KDF and AES-128 wrap. */
-int cms_encrypt(X509 *recipient, bool enveloped, struct view content_secret, struct buf *ret);
+/* Appends the DER of content encrypted to the RSA or EC key in a certificate, DER, which is named by issuer and serial.
+ * enveloped false: AuthEnvelopedData, AES-256-GCM; RSA-OAEP with SHA-256, or ECDH with SHA-256 KDF and AES-256 wrap.
+ * True: EnvelopedData, AES-256-CBC; RSA PKCS#1 v1.5, or ECDH with SHA-1 KDF and AES-128 wrap. */
+int cms_encrypt(struct view recipient, bool enveloped, struct view content_secret, struct buf *ret);
 
 #endif

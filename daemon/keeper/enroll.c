@@ -161,10 +161,7 @@ static int issue(struct keeper *k, EVP_PKEY *key, struct view user_id, struct is
 static int put_chain(const struct keyring *keyring, struct view der, struct buf *ret)
 {
 	size_t n;
-	const uint8_t *at = der.p;
-	CERTIFICATE certificate = d2i_X509(NULL, &at, (long)der.len);
-	int rc = certificate ? keyring_ca_of(keyring, certificate, &n) :
-			       fail(FAULT_INTERNAL, "a device certificate can not be read");
+	int rc = keyring_ca_of_der(keyring, der, &n);
 	return rc < 0 ? rc : keyring_put_ca_pem(keyring, n, ret);
 }
 

@@ -420,14 +420,24 @@ int keyring_ca_of(const struct keyring *k, X509 *certificate, size_t *ret)
 					"again");
 }
 
+static bool holds(struct view der, const void *bytes, size_t len)
+{
+	return memmem(der.p, der.len, bytes, len) != NULL;
+}
+
+/* True also where that can not be told. */
 static bool names(struct view der, X509 *ca)
 {
 	const uint8_t *name;
 	size_t len;
-	return X509_NAME_get0_der(X509_get_subject_name(ca), &name, &len) != 1 || memmem(der.p, der.len, name, len);
+	const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(ca);
+	if (!id || X509_NAME_get0_der(X509_get_subject_name(ca), &name, &len) != 1)
+		return true;
+	return holds(der, name, len) && holds(der, ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id));
 }
 
-/* A certificate holds its issuer's name as that has it itself, byte for byte: ca_issue() copies it. */
+/* A certificate holds its issuer's name as that has it itself, byte for byte: ca_issue() copies it. What a device put
+ * into its key to look like another one's name makes it two that are named, and then it is read. */
 int keyring_ca_of_der(const struct keyring *k, struct view der, size_t *ret)
 {
 	size_t count = 0;

@@ -70,8 +70,8 @@ EVP_PKEY *keyring_request_key(const struct keyring *keyring);
 /* Which CA issued a certificate, by the names and key ids in both. UNAUTHORIZED if none of these did; UNAVAILABLE
  * without memory. */
 int keyring_ca_of(const struct keyring *keyring, X509 *certificate, size_t *ret);
-/* The same of a device certificate's DER, which is not read where the names of the CAs alone tell: a thousand times as
- * fast. INTERNAL for one that can not be read. */
+/* The same of a device certificate's DER, which is not read where the names and key ids of the CAs alone tell: a
+ * thousand times as fast. INTERNAL for one that can not be read. */
 int keyring_ca_of_der(const struct keyring *keyring, struct view der, size_t *ret);
 /* Appends CA number i and the certificates above it as PEM, issuer first, root last. */
 int keyring_put_ca_pem(const struct keyring *keyring, size_t i, struct buf *ret);

@@ -27,6 +27,7 @@ static const char user_id[] = "00000000-0000-4000-8000-00000000000a";
 static struct {
 	EVP_PKEY *ca_key, *signer_key;
 	X509 *ca, *signer;
+	struct buf *device; /* its certificate */
 	struct credentials credentials;
 	struct state state;
 	char out[512];
@@ -37,7 +38,7 @@ static struct {
 static void seal(struct view content, struct buf *ret)
 {
 	fuzz_fix_random();
-	MUST(cms_encrypt(world.credentials.certificate, false, content, ret) == 0);
+	MUST(cms_encrypt(buf_view(world.device), false, content, ret) == 0);
 }
 
 /* Nothing comes out of what nobody signed. */
@@ -153,6 +154,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	c->anchors = sk_X509_new_null();
 	MUST(c->key && c->anchors && sk_X509_push(c->anchors, world.ca) > 0);
 	MUST(ca_issue(world.ca_key, world.ca, c->key, device_id, user_id, &c->certificate) == 0);
+	world.device = fuzz_buf(CERTIFICATE_MAX_BYTES);
+	MUST(ca_encode(c->certificate, world.device) == 0);
 	strcpy(world.state.device_id, device_id);
 	strcpy(world.state.issued_at, "2026-11-24T00:00:00Z");
 	if (getenv("PFXD_FUZZ_SEEDS"))
@@ -241,8 +244,8 @@ static void write_seeds(const char *folder)
 	fuzz_fix_random();
 	put_json(json);
 	MUST(cms_sign(world.signer, world.signer_key, NULL, buf_view(json), inner) == 0);
-	MUST(cms_encrypt(world.credentials.certificate, false, buf_view(inner), cms) == 0);
-	MUST(cms_encrypt(world.credentials.certificate, true, buf_view(inner), enveloped) == 0);
+	MUST(cms_encrypt(buf_view(world.device), false, buf_view(inner), cms) == 0);
+	MUST(cms_encrypt(buf_view(world.device), true, buf_view(inner), enveloped) == 0);
 	seed(folder, "cms", "cms", buf_view(cms));
 	seed(folder, "enveloped", "cms", buf_view(enveloped));
 	seed(folder, "signed", "signed", buf_view(inner));
