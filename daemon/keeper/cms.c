@@ -31,12 +31,21 @@ static int checked(int rc)
 	return errno == ENOMEM ? fail(FAULT_UNAVAILABLE, "no memory for a bundle") : rc;
 }
 
+/* What CMS_final() does, in one piece: it copies a kilobyte at a time. */
+static bool put_content(CMS_ContentInfo *cms, struct view content)
+{
+	BIO_PTR chain = CMS_dataInit(cms, NULL);
+	return chain && (content.len == 0 || BIO_write(chain, content.p, (int)content.len) == (int)content.len) &&
+	       BIO_flush(chain) == 1 && CMS_dataFinal(cms, chain) == 1;
+}
+
 int cms_sign(X509 *certificate, EVP_PKEY *key, STACK_OF(X509) *above, struct view content, struct buf *ret_secret)
 {
 	errno = 0;
-	BIO_PTR in = BIO_new_mem_buf(content.p, (int)content.len);
-	CMS cms = in ? CMS_sign(certificate, key, above, in, CMS_BINARY | CMS_NOSMIMECAP) : NULL;
-	return checked(cms ? encode(cms, ret_secret) : broken("sign a bundle"));
+	CMS cms = CMS_sign(certificate, key, above, NULL, CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL);
+	if (!cms || CMS_set_detached(cms, 0) != 1 || !put_content(cms, content))
+		return checked(broken("sign a bundle"));
+	return checked(encode(cms, ret_secret));
 }
 
 static bool choose_rsa(CMS_RecipientInfo *recipient, bool enveloped)
@@ -154,9 +163,8 @@ int cms_encrypt(struct view recipient, bool enveloped, struct view content_secre
 	if (!certificate)
 		return checked(broken("read a device certificate"));
 	const EVP_CIPHER *cipher = enveloped ? EVP_aes_256_cbc() : EVP_aes_256_gcm();
-	BIO_PTR in = BIO_new_mem_buf(content_secret.p, (int)content_secret.len);
-	CMS cms = in ? CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL) : NULL;
-	if (!cms || !add_recipient(cms, certificate, enveloped) || CMS_final(cms, in, NULL, CMS_BINARY) != 1)
+	CMS cms = CMS_encrypt(NULL, NULL, cipher, CMS_BINARY | CMS_PARTIAL);
+	if (!cms || !add_recipient(cms, certificate, enveloped) || !put_content(cms, content_secret))
 		return checked(broken("encrypt a bundle"));
 	return checked(encode(cms, ret));
 }
