@@ -42,8 +42,9 @@ static bool put_content(CMS_ContentInfo *cms, struct view content)
 int cms_sign(X509 *certificate, EVP_PKEY *key, STACK_OF(X509) *above, struct view content, struct buf *ret_secret)
 {
 	errno = 0;
-	CMS cms = CMS_sign(certificate, key, above, NULL, CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL);
-	if (!cms || CMS_set_detached(cms, 0) != 1 || !put_content(cms, content))
+	CMS cms = CMS_sign(NULL, NULL, above, NULL, CMS_BINARY | CMS_PARTIAL);
+	if (!cms || CMS_set_detached(cms, 0) != 1 ||
+	    !CMS_add1_signer(cms, certificate, key, EVP_sha256(), CMS_NOSMIMECAP) || !put_content(cms, content))
 		return checked(broken("sign a bundle"));
 	return checked(encode(cms, ret_secret));
 }

@@ -69,6 +69,36 @@ int db_run_text(struct connection *c, const char *sql)
 	return code == SQLITE_OK ? 0 : db_broken(c, code, "run");
 }
 
+#define TRANSACTION(name, text) [TRANSACTION_##name] = text,
+static const char *const transactions[] = { TRANSACTIONS(TRANSACTION) };
+#undef TRANSACTION
+
+static int transact(struct connection *c, enum transaction what)
+{
+	sqlite3_stmt **s = &c->transactions[what];
+	int code = SQLITE_OK;
+	if (!*s)
+		code = sqlite3_prepare_v3(c->handle, transactions[what], -1, SQLITE_PREPARE_PERSISTENT, s, NULL);
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_step(*s);
+	return sqlite3_reset(*s); /* tells how the step ended */
+}
+
+int db_transact(struct connection *c, enum transaction what)
+{
+	errno = 0;
+	int code = transact(c, what);
+	return code == SQLITE_OK ? 0 : db_broken(c, code, transactions[what]);
+}
+
+bool db_roll_back(struct connection *c)
+{
+	if (!sqlite3_get_autocommit(c->handle))
+		transact(c, TRANSACTION_ROLLBACK);
+	return sqlite3_get_autocommit(c->handle);
+}
+
 /* ---- connections ---- */
 
 void db_disconnect(struct connection *c)
@@ -80,6 +110,8 @@ void db_disconnect(struct connection *c)
 			sqlite3_finalize(c->statements[i]->handle);
 		free(c->statements[i]);
 	}
+	for (int i = 0; i < TRANSACTION_COUNT; i++)
+		sqlite3_finalize(c->transactions[i]);
 	if (c->db->doubted && c->handle) /* the log is read again then: see db_write.c */
 		sqlite3_db_config(c->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_close(c->handle);
@@ -173,7 +205,7 @@ static int migrate(struct db *db)
 	for (; rc == 0 && version < MIGRATIONS; version++) {
 		char bump[64];
 		sqlite3_snprintf(sizeof bump, bump, "PRAGMA user_version=%lld; COMMIT;", version + 1);
-		rc = db_run_text(db->writer, "BEGIN IMMEDIATE");
+		rc = db_transact(db->writer, TRANSACTION_WRITE);
 		if (rc == 0)
 			rc = db_run_text(db->writer, sql_migration[version]);
 		if (rc == 0)
@@ -272,7 +304,7 @@ int db_read(struct db *db, struct connection **ret)
 		rc = open_reader(db, &c);
 	if (rc < 0 || !c)
 		return rc;
-	rc = db_run_text(c, "BEGIN");
+	rc = db_transact(c, TRANSACTION_READ);
 	if (rc < 0)
 		db_read_done(c);
 	else
@@ -297,9 +329,9 @@ void db_read_done(struct connection *c)
 	if (!c)
 		return;
 	struct db *db = c->db;
-	for (int try = 0; try < END_TRIES && !sqlite3_get_autocommit(c->handle); try++)
-		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
-	bool ended = sqlite3_get_autocommit(c->handle);
+	bool ended = false;
+	for (int try = 0; try < END_TRIES && !ended; try++)
+		ended = db_roll_back(c);
 	pthread_mutex_lock(&db->lock);
 	if (ended) {
 		c->next_idle = db->idle;

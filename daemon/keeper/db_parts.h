@@ -10,11 +10,25 @@
 
 struct job;
 
+/* What begins and ends transactions, prepared once for each connection: a request needs up to eight of them. */
+#define TRANSACTIONS(T) \
+	T(READ, "BEGIN") \
+	T(WRITE, "BEGIN IMMEDIATE") \
+	T(SAVEPOINT, "SAVEPOINT job") \
+	T(RELEASE, "RELEASE job") \
+	T(BACK_TO_SAVEPOINT, "ROLLBACK TO job") \
+	T(COMMIT, "COMMIT") \
+	T(ROLLBACK, "ROLLBACK")
+#define TRANSACTION(name, text) TRANSACTION_##name,
+enum transaction { TRANSACTIONS(TRANSACTION) TRANSACTION_COUNT };
+#undef TRANSACTION
+
 struct connection {
 	struct db *db;
 	sqlite3 *handle;
 	bool writes;
 	struct statement *statements[SQL_COUNT];
+	sqlite3_stmt *transactions[TRANSACTION_COUNT];
 	struct connection *next_idle, *next; /* of the readers that are not in use; of all readers */
 };
 
@@ -41,6 +55,9 @@ void db_disconnect_readers(struct db *db);
 /* Turns SQLite's code into ours. An I/O error of the writer leaves the database doubted. c may be NULL. */
 int db_broken(struct connection *c, int code, const char *doing);
 int db_run_text(struct connection *c, const char *sql);
+int db_transact(struct connection *c, enum transaction what);
+/* Whether no transaction is open any more. Leaves the thread's fault as it is. */
+bool db_roll_back(struct connection *c);
 /* The first column of the first row of a PRAGMA. */
 int db_ask(struct connection *c, const char *pragma, char *ret, size_t size);
 /* Copies what the log holds into the database as far as readers let it. */

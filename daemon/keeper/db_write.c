@@ -70,9 +70,7 @@ static void open_gate(struct db *db)
 /* Also where even that can not be done, for want of memory, the connection is closed and opened anew. */
 static void roll_back(struct connection *c)
 {
-	if (!sqlite3_get_autocommit(c->handle))
-		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
-	if (!sqlite3_get_autocommit(c->handle))
+	if (!db_roll_back(c))
 		c->db->doubted = true;
 }
 
@@ -133,7 +131,7 @@ static void job_failed(struct job *job, int rc)
  * failed job has half done could not be taken back alone. */
 static int run_job(struct connection *c, struct job *job)
 {
-	int rc = db_run_text(c, "SAVEPOINT job");
+	int rc = db_transact(c, TRANSACTION_SAVEPOINT);
 	if (rc < 0)
 		return rc;
 	job->rc = job->run(c, job->arg);
@@ -143,17 +141,17 @@ static int run_job(struct connection *c, struct job *job)
 	if (sqlite3_get_autocommit(c->handle))
 		return fail(FAULT_UNAVAILABLE, "the database gave the transaction up: %s", job->detail);
 	if (job->rc < 0)
-		rc = db_run_text(c, "ROLLBACK TO job");
-	return rc < 0 ? rc : db_run_text(c, "RELEASE job");
+		rc = db_transact(c, TRANSACTION_BACK_TO_SAVEPOINT);
+	return rc < 0 ? rc : db_transact(c, TRANSACTION_RELEASE);
 }
 
 static int run_jobs(struct connection *c, struct job *jobs)
 {
-	int rc = db_run_text(c, "BEGIN IMMEDIATE");
+	int rc = db_transact(c, TRANSACTION_WRITE);
 	for (struct job *job = jobs; rc == 0 && job; job = job->next)
 		rc = run_job(c, job);
 	if (rc == 0)
-		rc = db_run_text(c, "COMMIT");
+		rc = db_transact(c, TRANSACTION_COMMIT);
 	roll_back(c);
 	return rc;
 }

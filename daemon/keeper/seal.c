@@ -18,7 +18,7 @@ const char *const seal_parts[SEAL_PARTS] = { "key", "certificate", "modern", "le
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_CIPHER *gcm, *ecb, *wrap_pad;
-static EVP_MAC *hmac;
+static EVP_MAC_CTX *hmac; /* with its digest, as yet without a key */
 
 /* Once: a fetch by name costs more than the encryption of a small record. */
 static void fetch(void)
@@ -26,8 +26,13 @@ static void fetch(void)
 	gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
 	wrap_pad = EVP_CIPHER_fetch(NULL, "AES-256-WRAP-PAD", NULL);
-	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	if (!gcm || !ecb || !wrap_pad || !hmac)
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+				      OSSL_PARAM_construct_end() };
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	hmac = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	EVP_MAC_free(mac);
+	if (!gcm || !ecb || !wrap_pad || !hmac || EVP_MAC_CTX_set_params(hmac, params) != 1)
 		abort(); /* a few hundred bytes, at the start: without them no row could be read until the next one */
 }
 
@@ -161,13 +166,10 @@ int unseal(const struct key256 *key_secret, const struct binding *binding, const
 int seal_mac(const struct key256 *key_secret, const struct buf *fields, uint8_t ret[static 32])
 {
 	pthread_once(&fetched, fetch);
-	char digest[] = "SHA256";
 	size_t len = 0;
-	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-				      OSSL_PARAM_construct_end() };
-	EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac);
+	EVP_MAC_CTX *context = EVP_MAC_CTX_dup(hmac);
 	bool done = buf_ok(fields) && context &&
-		    EVP_MAC_init(context, key_secret->at, sizeof key_secret->at, params) == 1 &&
+		    EVP_MAC_init(context, key_secret->at, sizeof key_secret->at, NULL) == 1 &&
 		    EVP_MAC_update(context, buf_data(fields), buf_len(fields)) == 1 &&
 		    EVP_MAC_final(context, ret, &len, 32) == 1;
 	EVP_MAC_CTX_free(context);
