@@ -22,13 +22,12 @@ struct buf *buf_new(size_t max)
 	return b;
 }
 
+/* Behind len there is never anything: what makes a buffer shorter wipes. */
 static void release(struct buf *b)
 {
 	if (b->data)
-		explicit_bzero(b->data, b->size);
+		explicit_bzero(b->data, b->len);
 	free(b->data);
-	b->data = NULL;
-	b->len = b->size = 0;
 }
 
 void buf_free(struct buf *b)
@@ -82,11 +81,9 @@ static bool grow(struct buf *b, size_t need)
 	uint8_t *data = malloc(size);
 	if (!data)
 		return false;
-	if (b->data) {
+	if (b->data)
 		memcpy(data, b->data, b->len);
-		explicit_bzero(b->data, b->size);
-		free(b->data);
-	}
+	release(b);
 	b->data = data;
 	b->size = size;
 	return true;
