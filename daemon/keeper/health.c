@@ -395,10 +395,10 @@ static void *health_main(void *arg)
 		wait_seconds(k->health, FIRST_ROUND_SECONDS, is_audited);
 	do {
 		check_all(k);
+		turn(k->health, &k->health->rounds); /* who waits for the first checks waits for nothing else */
 		inspect_count(k);
 		empty_log(k);
 		shrink(k);
-		turn(k->health, &k->health->rounds);
 	} while (!pause_between(k));
 	return NULL;
 }

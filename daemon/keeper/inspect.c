@@ -12,7 +12,7 @@
 #include "serve.h"
 #include "text.h"
 
-enum { DAY_SECONDS = 86400 };
+enum { DAY_SECONDS = 86400, ENDING_METRICS = 3 };
 
 /* ---- counting ---- */
 
@@ -62,6 +62,7 @@ void inspect_count(struct keeper *k)
 	atomic_store(&k->ending_7, ends.in_7);
 	atomic_store(&k->ending_30, ends.in_30);
 	atomic_store(&k->ending_90, ends.in_90);
+	atomic_store(&k->counted, true);
 }
 
 int inspect_put_metrics(struct keeper *k, struct buf *ret)
@@ -87,8 +88,11 @@ int inspect_put_metrics(struct keeper *k, struct buf *ret)
 		{ view_text("device_certificates_ending"), view_text("days=\"90\""), 0, atomic_load(&k->ending_90),
 		  view_text(ending) },
 	};
+	size_t count = sizeof metrics / sizeof metrics[0];
+	if (!atomic_load(&k->counted)) /* the last three are not known yet: nothing is no zero */
+		count -= ENDING_METRICS;
 	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < sizeof metrics / sizeof metrics[0]; i++)
+	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = put_health_metric(ret, &metrics[i]);
 	return rc;
 }

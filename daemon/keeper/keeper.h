@@ -47,7 +47,9 @@ struct keeper {
 	bool clock_unsaved;
 	/* Identities: sealed anew since the start; under an older wrapping key; of those, such as do not open. */
 	atomic_uint_fast64_t rewrapped, to_rewrap, not_rewrapped;
-	/* As inspect_count() counted them last; ending: device certificates that end within so many days. */
+	/* As inspect_count() counted them last, once counted is set; ending: device certificates that end within so many
+	 * days. */
+	atomic_bool counted;
 	atomic_uint_fast64_t identities, ending_7, ending_30, ending_90;
 	/* Of the health checks' thread alone: when all of it was counted (0: not yet), and the identities after how many
 	 * changes. */

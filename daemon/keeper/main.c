@@ -94,10 +94,11 @@ static int open_all(struct keeper *k)
 
 static void tell_status(struct keeper *k, struct notify *n, bool refused)
 {
-	char openers[NOTIFY_COUNT_MAX], identities[NOTIFY_COUNT_MAX];
+	char openers[NOTIFY_COUNT_MAX], identities[NOTIFY_COUNT_MAX] = "identities not counted yet";
+	if (atomic_load(&k->counted))
+		notify_count(atomic_load(&k->identities), "identity", "identities", identities);
 	notify_status(n, "serving, %s, %s%s", notify_count(openers_count(k->openers), "opener", "openers", openers),
-		      notify_count(atomic_load(&k->identities), "identity", "identities", identities),
-		      refused ? "; the last reload was refused, the log says why" : "");
+		      identities, refused ? "; the last reload was refused, the log says why" : "");
 }
 
 /* The watchdog hears that a thread has answered out of the database since it was told so last. Not whether the disk has

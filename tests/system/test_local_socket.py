@@ -152,6 +152,7 @@ def metrics_carry_the_same_ends(folder):
     for days, soon in ((0, (0, 0, 0)), (720, (0, 1, 1))):
         service.env.update(clock(f"+{days}d"))
         service.start()
+        wait_until(lambda: any("ending" in name for name in ends()), what="the first count")
         told = ends()
         assert told["pfxd_tls_not_after_seconds"] == tls_end, told
         assert 7303 * DAY < told["pfxd_ca_not_after_seconds"] - time.time() < 7306 * DAY, told
