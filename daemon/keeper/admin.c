@@ -6,6 +6,7 @@
 #include "history.h"
 #include "seal.h"
 #include "serve.h"
+#include "token.h"
 
 #include <stdio.h>
 

@@ -185,15 +185,3 @@ int digest_sha1(struct view bytes, uint8_t ret[static 20])
 {
 	return EVP_Digest(bytes.p, bytes.len, ret, NULL, EVP_sha1(), NULL) == 1 ? 0 : broken("compute a digest");
 }
-
-int token_make(struct buf *ret_secret, uint8_t ret_sha256[static 32])
-{
-	KEY256 bytes_secret;
-	size_t start = buf_len(ret_secret);
-	if (RAND_priv_bytes(bytes_secret.at, sizeof bytes_secret.at) != 1)
-		return broken("make a token");
-	base64url_encode(view_of(bytes_secret.at, sizeof bytes_secret.at), ret_secret);
-	if (!buf_ok(ret_secret))
-		return fail(FAULT_UNAVAILABLE, "no memory for a token");
-	return digest_sha256(view_of(buf_data(ret_secret) + start, buf_len(ret_secret) - start), ret_sha256);
-}

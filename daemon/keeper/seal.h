@@ -42,7 +42,4 @@ int seal_mac(const struct key256 *key_secret, const struct buf *fields, uint8_t 
 int digest_sha256(struct view bytes, uint8_t ret[static 32]);
 int digest_sha1(struct view bytes, uint8_t ret[static 20]);
 
-/* A new token: 256 random bits in base64url, TOKEN_CHARS long, appended to ret_secret; and its SHA-256. */
-int token_make(struct buf *ret_secret, uint8_t ret_sha256[static 32]);
-
 #endif

@@ -13,6 +13,7 @@
 #include "openssl_ptr.h"
 #include "protocol.h"
 #include "text.h"
+#include "token.h"
 
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>

@@ -4,6 +4,7 @@
 #include "../../daemon/keeper/seal.h"
 
 #include "protocol.h"
+#include "token.h"
 
 #include <openssl/hmac.h>
 
