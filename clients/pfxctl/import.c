@@ -8,6 +8,7 @@
 #include "../shared/trouble.h"
 #include "text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -159,7 +160,10 @@ static int import_one(struct job *job, size_t n, bool *ret_created, json_t **ret
 		rc = read_password_file(job, item->password_file, own_secret);
 	if (job->items.count > 1)
 		snprintf(count, sizeof count, " (%zu of %zu)", n, job->items.count);
-	if (rc == EXIT_DONE && !common && !item->password_file)
+	bool ask = !common && !item->password_file;
+	if (rc == EXIT_DONE && ask && access(item->file, R_OK) < 0) /* nobody types a password for a file that is not there */
+		rc = trouble(EXIT_LOCAL, "can not open %s: %s", item->file, strerror(errno));
+	if (rc == EXIT_DONE && ask)
 		rc = ask_password(item->file, count, own_secret);
 	if (rc)
 		return rc;

@@ -4,7 +4,6 @@
 #include "../shared/trouble.h"
 #include "encode.h"
 
-#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -14,8 +13,7 @@ enum {
 	WAIT_MAX_SECONDS = 60,
 };
 
-static int make_body(const struct import_item *item, int usages, struct view password_secret, struct buf *ret_secret,
-		     bool *ret_is_pem)
+static int make_body(const struct import_item *item, int usages, struct view password_secret, struct buf *ret_secret)
 {
 	BUF pfx_secret = buf_new(PFX_FILE_MAX_BYTES + 1);
 	if (!pfx_secret)
@@ -25,7 +23,6 @@ static int make_body(const struct import_item *item, int usages, struct view pas
 		return rc;
 	if (buf_len(pfx_secret) == 0)
 		return trouble(EXIT_LOCAL, "%s is empty", item->file);
-	*ret_is_pem = buf_len(pfx_secret) > 11 && memcmp(buf_data(pfx_secret), "-----BEGIN ", 11) == 0;
 	buf_put_text(ret_secret, "{\"pkcs12\":\"");
 	base64_encode(buf_view(pfx_secret), ret_secret);
 	buf_put_u8(ret_secret, '"');
@@ -59,20 +56,13 @@ static int read_facts(struct view body, json_t **ret_facts)
 	return rc;
 }
 
-static int tell_pem(int rc)
-{
-	return trouble_coded((enum exit_status)rc, trouble_code(), "%s; the file is PEM: make a PFX of certificate and "
-			     "key with openssl pkcs12 -export -in CERTIFICATE -inkey KEY -out FILE.pfx", trouble_text());
-}
-
 int import_send(struct session *session, const struct import_item *item, int usages, struct view password_secret,
 		bool *ret_created, json_t **ret_facts)
 {
 	BUF body_secret = buf_new(BODY_MAX_BYTES);
 	BUF holder = NULL;
-	bool is_pem = false;
 	const char *path = session_path(&holder, "/v1/users/", item->upn, "/certificates");
-	int rc = body_secret && path ? make_body(item, usages, password_secret, body_secret, &is_pem) :
+	int rc = body_secret && path ? make_body(item, usages, password_secret, body_secret) :
 				       trouble(EXIT_LOCAL, "no memory");
 	if (rc)
 		return rc;
@@ -85,8 +75,6 @@ int import_send(struct session *session, const struct import_item *item, int usa
 			continue;
 		}
 		*ret_created = answer.status == 201;
-		if (rc == EXIT_DONE)
-			return read_facts(buf_view(answer.body_secret), ret_facts);
-		return is_pem && strcmp(trouble_code(), "malformed_pkcs12") == 0 ? tell_pem(rc) : rc;
+		return rc ? rc : read_facts(buf_view(answer.body_secret), ret_facts);
 	}
 }

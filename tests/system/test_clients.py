@@ -136,6 +136,12 @@ def a_password_prompt_says_which_file_of_how_many_and_ends_by_ctrl_c(folder):
     status, output = ask_on_terminal(command, [b"no\n"])
     assert status == 2 and "nothing was changed" in output, output
     assert ask_on_terminal(command, [b"yes\n"])[0] == 0
+    command = [BUILD / "pfxctl", "--dev", service.dir, "import", ANN, folder / "c.pfx"]
+    status, output = ask_on_terminal(command, [b"secret\n"])  # no password is asked for what is not there
+    assert status == 4 and "Password" not in output and "c.pfx: No such file" in output, output
+    write(folder / "c.pfx", "-----BEGIN CERTIFICATE-----\n")
+    status, output = ask_on_terminal(command, [b"secret\n"])
+    assert status == 1 and output.count("PEM") == 1, output
 
 
 @test
