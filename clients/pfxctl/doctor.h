@@ -19,6 +19,8 @@ struct doctor {
 	json_t *findings;
 	size_t to_mend;
 	bool over; /* what is left to look at would only tell what follows from what was told */
+	bool is_stopped;     /* the whole service */
+	bool keeper_is_down; /* and that was told */
 	bool knows_ca; /* of the keyring as it is on disk */
 	uint8_t ca_sha256[FINGERPRINT_BYTES];
 };

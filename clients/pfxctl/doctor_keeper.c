@@ -146,7 +146,8 @@ void doctor_check_keeper(struct doctor *d)
 	struct view fields;
 	struct msg_inspection m;
 	BUF answer = buf_new(FRAME_MAX_BYTES);
-	if (!check_health(d))
+	/* To ask would start one that was stopped, and wait long for one that does not stay up. */
+	if (d->is_stopped || d->keeper_is_down || !check_health(d))
 		return;
 	int rc = answer ? local_ask(&d->server, VERB_INSPECT, LOCAL_ANSWER_SECONDS, answer, &fields) :
 			  trouble(EXIT_LOCAL, "no memory");

@@ -176,6 +176,8 @@ void doctor_check_sockets(struct doctor *d)
 		{ "opener-pfx.sock", has_keeper, keeper },    { "opener-csr.sock", has_keeper, keeper },
 	};
 	size_t count = sizeof sockets / sizeof sockets[0], well = 0;
+	if (d->is_stopped)
+		return;
 	for (size_t i = 0; i < count; i++)
 		well += check_socket(d, sockets[i].name, sockets[i].has_owner, sockets[i].owner);
 	if (well == count)
@@ -186,7 +188,7 @@ void doctor_check_sockets(struct doctor *d)
 
 #define SYSTEMCTL "/usr/bin/systemctl"
 
-static const char *const units[] = {
+static const char *const units[] = { /* the keeper first */
 	"pfxd-keeper.service",       "pfxd-device.service",       "pfxd-admin.service",
 	"pfxd-device.socket",        "pfxd-admin.socket",         "pfxd-health.socket",
 	"pfxd-keeper-device.socket", "pfxd-keeper-admin.socket",  "pfxd-keeper-local.socket",
@@ -251,21 +253,39 @@ static bool take_state(struct view *lines, struct unit_state *ret)
 	return ret->active.len > 0;
 }
 
-static size_t check_states(struct doctor *d, struct view lines)
+static size_t take_states(struct view lines, struct unit_state ret[static UNITS])
 {
-	size_t well = 0;
-	struct unit_state state;
-	for (size_t i = 0; i < UNITS; i++) {
-		if (!take_state(&lines, &state))
-			return UNITS; /* it did not answer */
-		well += check_unit(d, units[i], &state);
+	size_t taken = 0;
+	while (taken < UNITS && take_state(&lines, &ret[taken]))
+		taken++;
+	return taken;
+}
+
+/* One line for a service that nobody started, where each unit and each socket would have one that says the same. */
+static void check_states(struct doctor *d, const struct unit_state states[static UNITS])
+{
+	size_t well = 0, inactive = 0;
+	for (size_t i = 0; i < UNITS; i++)
+		inactive += view_is(states[i].active, "inactive");
+	d->is_stopped = inactive == UNITS;
+	if (d->is_stopped) {
+		doctor_tell(d, FINDING_MEND, "units", "systemctl start pfxd.target", "the service is not started: none "
+			    "of its %d units is active", (int)UNITS);
+		return;
 	}
-	return well;
+	for (size_t i = 0; i < UNITS; i++) {
+		bool is_well = check_unit(d, units[i], &states[i]);
+		d->keeper_is_down |= i == 0 && !is_well;
+		well += is_well;
+	}
+	if (well == UNITS)
+		doctor_tell(d, FINDING_OK, "units", "", "%d are active", (int)UNITS);
 }
 
 void doctor_check_units(struct doctor *d)
 {
 	const char *arguments[UNITS + 4] = { "systemctl", "show", "--property=ActiveState,NRestarts" };
+	struct unit_state states[UNITS];
 	char said[CHILD_SAID_MAX];
 	int status;
 	BUF lines = buf_new(UNITS_MAX_BYTES);
@@ -276,6 +296,9 @@ void doctor_check_units(struct doctor *d)
 	else if (child_run(&child, lines, said, &status) != EXIT_DONE || buf_len(lines) == 0)
 		doctor_tell(d, FINDING_OK, "units", "", "systemctl does not answer, so they were not looked at: %s",
 			    said);
-	else if (check_states(d, buf_view(lines)) == UNITS)
-		doctor_tell(d, FINDING_OK, "units", "", "%d are active", (int)UNITS);
+	else if (take_states(buf_view(lines), states) == UNITS)
+		check_states(d, states);
+	else
+		doctor_tell(d, FINDING_OK, "units", "", "systemctl did not tell of all of them, so they were not looked "
+			    "at");
 }

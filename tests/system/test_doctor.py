@@ -351,6 +351,14 @@ def a_unit_that_is_not_active_is_named(folder):
     for room in ("pfxd-keeper", "pfxd-device", "pfxd-admin"):
         patient.only("units", f"{room}.service does not stay up: it was started again 7 times", f"journalctl -u {room}",
                      **binds(f"{room}.service", "activating", 7))
+    patient.keeper.stop()
+    [told] = patient.only("units", "the service is not started", "systemctl start pfxd.target",
+                          **binds("*", "inactive"))
+    assert "none of its 11 units is active" in told["detail"], told
+    patient.only("units", "pfxd-keeper.service does not stay up", "journalctl -u pfxd-keeper",
+                 **binds("pfxd-keeper.service", "activating", 7))
+    patient.keeper = patient.machine.start_keeper()
+    wait_until(lambda: patient.findings()[0] in (0, 1) and not patient.unknown(), what="the first checks")
     fake.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n")
     patient.well(before=SYSTEMD_RUNS, binds={"/usr/bin/systemctl": fake})
     assert any(f["check"] == "units" and "Failed to connect" in f["detail"] for f in patient.all)
