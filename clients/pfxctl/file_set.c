@@ -22,8 +22,11 @@ void file_set_begin(struct file_set *set)
 
 int file_set_add(struct file_set *set, const char *path, mode_t mode, gid_t group, struct view bytes)
 {
+	struct stat st;
 	if (set->count == FILE_SET_MAX)
 		return trouble(EXIT_LOCAL, "too many files to write at once");
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return trouble(EXIT_LOCAL, "%s is a folder: name a file in it", path);
 	if (file_exists(path))
 		return trouble(EXIT_LOCAL, "%s is there already, and is not replaced: move it away, or name another",
 			       path);

@@ -15,8 +15,8 @@ enum { SEND_SECONDS = 120, END_SECONDS = 120, FRAME_ROOM = 64, LINE_CHARS = 60 }
 
 static int no_answer(void)
 {
-	return trouble(EXIT_LATER, "the keeper does not answer at its local socket: %s; systemctl status pfxd-keeper "
-		       "tells more", fault_detail());
+	return trouble(EXIT_LATER, "the keeper does not answer at its local socket: %s; systemctl start pfxd.target "
+		       "starts it, systemctl status pfxd-keeper tells more", fault_detail());
 }
 
 int local_other_version(void)

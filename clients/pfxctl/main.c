@@ -26,9 +26,10 @@ static const struct cli_option options[OPT_COUNT] = {
 			 "the certificate for this, whatever it says itself" },
 	[OPT_VERBOSE] = { "verbose", NULL, "print the warning \"expired\" of each certificate too" },
 	[OPT_LIST] = { "list", "CSVFILE", "import what this listing names; - is standard input" },
-	[OPT_NAME] = { "name", "NAME", "what people call the device, as in \"Anna's phone\"; for\n"
-		       "keyring init and import what clients call the server:\n"
-		       "names and addresses, with commas between\n(default: its host name)" },
+	[OPT_NAME] = { "name", "NAME", "for enroll: what people call the device, as in\n"
+		       "\"Anna's phone\"; for keyring init and import: what\n"
+		       "clients call the server, names and addresses with\n"
+		       "commas between (default: its host name)" },
 	[OPT_PLATFORM] = { "platform", "NAME", "its operating system, and its version if you know it, as in\n"
 			   "ios-18, android-13, windows-11: it decides which form of\n"
 			   "PKCS#12 the device gets; docs/platforms.md has the list" },

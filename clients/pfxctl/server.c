@@ -80,6 +80,9 @@ int server_open_keyring(const struct server *s, struct buf *ret_secret)
 	BUF sealed = buf_new(CREDS_MAX_BYTES + 1);
 	if (s->keyring[0])
 		return file_read(s->keyring, KEYRING_MAX_BYTES, ret_secret);
+	if (!file_exists(s->credential))
+		return trouble(EXIT_LOCAL, "there is no keyring: %s is not there. pfxctl keyring init makes one, pfxctl "
+			       "keyring import brings one back from its export", s->credential);
 	int rc = sealed ? file_read(s->credential, CREDS_MAX_BYTES, sealed) : trouble(EXIT_LOCAL, "no memory");
 	return rc ? rc : creds_open(buf_view(sealed), ret_secret);
 }

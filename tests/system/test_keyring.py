@@ -292,8 +292,10 @@ def every_export_has_a_passphrase_of_its_own(folder):
     assert "is there already" in machine.refused(4, "keyring", "export", made.export)
     assert "is there already" in machine.refused(4, "keyring", "export", machine.dir / "new", "--passphrase-out",
                                                  made.token)
+    assert "is a folder: name a file in it" in machine.refused(4, "keyring", "export", folder)
     assert machine.files() == before
     machine.credential.unlink()
+    assert "keyring init makes one" in machine.refused(4, "keyring", "export", machine.dir / "new")
     assert "keyring.cred" in machine.refused(4, "keyring", "export", machine.dir / "new")
 
 
