@@ -16,7 +16,7 @@ enum { SEND_SECONDS = 120, END_SECONDS = 120, FRAME_ROOM = 64, LINE_CHARS = 60 }
 static int no_answer(void)
 {
 	return trouble(EXIT_LATER, "the keeper does not answer at its local socket: %s; systemctl start pfxd.target "
-		       "starts it, systemctl status pfxd-keeper tells more", fault_detail());
+		       "starts it; where that does not help systemctl status pfxd-keeper tells more", fault_detail());
 }
 
 int local_other_version(void)
@@ -35,8 +35,9 @@ static int take(uint8_t got, enum verb verb, struct view fields)
 			     "%s: %.*s", fault_code(-error.fault), (int)error.detail.len, (const char *)error.detail.p);
 }
 
-int local_ask(const struct server *server, enum verb verb, unsigned seconds, struct buf *answer,
-	      struct view *ret_fields)
+/* With one answer. */
+static int ask(const struct server *server, enum verb verb, unsigned seconds, struct buf *answer,
+	       struct view *ret_fields)
 {
 	char path[PATH_BYTES];
 	uint8_t got = 0;
@@ -53,6 +54,22 @@ int local_ask(const struct server *server, enum verb verb, unsigned seconds, str
 	    frame_receive(fd, answer, FRAME_MAX_BYTES, until_ms, &got, ret_fields) < 0)
 		return no_answer();
 	return take(got, verb, *ret_fields);
+}
+
+/* Before what takes long: a socket of systemd's takes connections also where no keeper comes to answer them. */
+static int check_answers(const struct server *server, struct buf *answer)
+{
+	struct view fields;
+	int rc = ask(server, VERB_HEALTH, LOCAL_ANSWER_SECONDS, answer, &fields);
+	buf_reset(answer);
+	return rc;
+}
+
+int local_ask(const struct server *server, enum verb verb, unsigned seconds, struct buf *answer,
+	      struct view *ret_fields)
+{
+	int rc = seconds > LOCAL_ANSWER_SECONDS ? check_answers(server, answer) : EXIT_DONE;
+	return rc ? rc : ask(server, verb, seconds, answer, ret_fields);
 }
 
 /* ---- what takes long ---- */
@@ -153,6 +170,8 @@ int local_talk(const struct server *server, const struct local_talk *talk, struc
 	char path[PATH_BYTES];
 	bool over = false;
 	int rc = path_join(path, server->runtime, LOCAL_SOCKET);
+	if (rc == EXIT_DONE)
+		rc = check_answers(server, answer);
 	FD fd = rc == EXIT_DONE ? unix_connect(path) : -1;
 	if (rc == EXIT_DONE && (fd < 0 || frame_send(fd, talk->question, clock_ms() + SEND_SECONDS * 1000) < 0))
 		rc = no_answer();

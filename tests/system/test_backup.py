@@ -702,6 +702,32 @@ def without_a_file_it_goes_where_the_configuration_says(folder):
     assert (folder / "made/here").stat().st_mode & 0o777 == 0o700
 
 
+def verbs_asked(service, *command):
+    """The verbs that a command sends to a keeper that hangs up on each of them."""
+    path, verbs = service.dir / "run/keeper-local.sock", []
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    fd = os.open(path.parent, os.O_PATH)
+    listener.bind(f"/proc/self/fd/{fd}/{path.name}")
+    os.close(fd)
+    listener.listen()
+
+    def hang_up():
+        with contextlib.suppress(OSError):  # the listener was shut down
+            while True:
+                with listener.accept()[0] as connection:
+                    verbs.append(connection.recv(5)[4])
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    try:
+        assert "the keeper does not answer" in refused(service, 3, *command)
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listener.close()
+    return verbs
+
+
 @test
 def who_is_not_root_is_told_so_and_a_service_that_is_down_too(folder):
     service, _ = with_backup(folder)
@@ -709,6 +735,10 @@ def who_is_not_root_is_told_so_and_a_service_that_is_down_too(folder):
     for command in (["backup", folder / "b"], ["restore", __file__], ["verify"]):
         assert "the keeper does not answer" in refused(service, 3, *command)
     assert not (folder / "b").exists() and not list(folder.glob("b.*"))
+    # systemd's socket takes connections also where no keeper starts: the wait for a sign of life is a minute, and not
+    # the hour that the work may take.
+    for command in (["backup", folder / "b"], ["restore", __file__, "--replace"], ["verify"]):
+        assert verbs_asked(service, *command) == [VERBS["HEALTH"]], command
     if os.geteuid() != 0:
         return
     conf = folder / "pfxd.conf"
