@@ -188,9 +188,11 @@ static int check_use(const struct cli *cli)
 	if (cli->argc < command->least)
 		return trouble(EXIT_USAGE, "an argument is missing: %s %s %s", program->name, command->name,
 			       command->arguments);
+	if (cli->argc > command->most && command->most == 0 && is_group(program, command->name)) /* "ca rotte" */
+		return which_of_group(program, command->name);
 	if (cli->argc > command->most)
 		return trouble(EXIT_USAGE, "what is \"%s\"? %s %s %s", cli->argv[command->most], program->name,
-			       command->name, command->arguments);
+			       command->name, command->arguments[0] ? command->arguments : "takes no argument");
 	for (int i = 0; i < cli->argc; i++) /* most often a variable of a script that was not set */
 		if (!cli->argv[i][0])
 			return trouble(EXIT_USAGE, "an argument is empty: %s %s %s", program->name, command->name,

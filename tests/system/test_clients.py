@@ -41,6 +41,8 @@ def a_command_line_that_is_wrong_is_refused_before_anybody_is_asked(folder):
     token = write(folder / "token", "a" * 43 + "\n")
     assert "token add, pfxctl token list, pfxctl token revoke" in refused("token")
     assert "audit list" in refused("audit") and "audit verify" in refused("audit", "lsit")
+    assert "ca retire" in refused("ca", "retier")  # a command of its own, and the first word of others
+    assert 'what is "ann"? pfxctl users takes no argument' in refused("users", "ann")
     for arguments in (["history", ""], ["enroll", "", "--name", "x"], ["enroll", ANN, "--name", ""],
                       ["token", "add", "", "--role", "admin"], ["token", "add", "x", "--role", "boss"],
                       ["delete", ANN, "00" * 20], ["dev-init", str(folder / "x"), "--json"]):
