@@ -161,7 +161,8 @@ static int import_one(struct job *job, size_t n, bool *ret_created, json_t **ret
 	if (job->items.count > 1)
 		snprintf(count, sizeof count, " (%zu of %zu)", n, job->items.count);
 	bool ask = !common && !item->password_file;
-	if (rc == EXIT_DONE && ask && access(item->file, R_OK) < 0) /* nobody types a password for a file that is not there */
+	/* Nobody is to type a password for a file that is not there. */
+	if (rc == EXIT_DONE && ask && access(item->file, R_OK) < 0)
 		rc = trouble(EXIT_LOCAL, "can not open %s: %s", item->file, strerror(errno));
 	if (rc == EXIT_DONE && ask)
 		rc = ask_password(item->file, count, own_secret);
