@@ -28,7 +28,8 @@ static int remove_file(const char *path)
 {
 	if (unlink(path) == 0 || errno == ENOENT)
 		return 0;
-	return fail(FAULT_UNAVAILABLE, "can not remove %s: %s", path, strerror(errno));
+	return fail(FAULT_UNAVAILABLE, "can not remove %s: %s%s", path, strerror(errno), errno != EROFS ? "" :
+		    "; under systemd the keeper may write only what BindPaths= of pfxd-keeper.service names");
 }
 
 /* What SQLite may have made beside a database. */
