@@ -5,10 +5,10 @@
 #include "mail.h"
 
 #include "../shared/file.h"
+#include "../shared/openssl_more.h"
 #include "../shared/trouble.h"
 #include "encode.h"
 #include "fault.h"
-#include "openssl_ptr.h"
 #include "x509_text.h"
 
 #include <openssl/err.h>
@@ -114,7 +114,7 @@ static CMS_ContentInfo *parse(struct view mail)
 	if (mail.len > 1 && mail.p[0] == 0x30 && (mail.p[1] & 0x80))
 		return d2i_CMS_bio(bio, NULL);
 	if (mail.len >= sizeof pem && memcmp(mail.p, pem, sizeof pem - 1) == 0)
-		return PEM_read_bio_CMS(bio, NULL, NULL, NULL);
+		return PEM_read_bio_CMS(bio, NULL, pem_no_passphrase, NULL);
 	return SMIME_read_CMS(bio, NULL);
 }
 

@@ -35,8 +35,7 @@ static BIO *reader(struct view text)
 	return text.len <= INT_MAX ? BIO_new_mem_buf(text.p, (int)text.len) : NULL;
 }
 
-/* A key with a passphrase is not ours: without this OpenSSL would ask the terminal for one. */
-static int no_passphrase(char *buf, int size, int writing, void *user)
+int pem_no_passphrase(char *buf, int size, int writing, void *user)
 {
 	(void)buf, (void)size, (void)writing, (void)user;
 	return -1;
@@ -45,7 +44,7 @@ static int no_passphrase(char *buf, int size, int writing, void *user)
 EVP_PKEY *pem_read_key(struct view text_secret)
 {
 	BIO_PTR bio = reader(text_secret);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_passphrase, NULL) : NULL;
 	ERR_clear_error();
 	return key;
 }
@@ -53,7 +52,7 @@ EVP_PKEY *pem_read_key(struct view text_secret)
 X509 *pem_read_certificate(struct view text)
 {
 	BIO_PTR bio = reader(text);
-	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL) : NULL;
 	ERR_clear_error();
 	return certificate;
 }
@@ -65,7 +64,7 @@ STACK_OF(X509) *pem_read_certificates(struct view text, int most)
 	if (!bio || !chain)
 		return NULL;
 	for (;;) {
-		X509 *certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+		X509 *certificate = PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL);
 		if (!certificate)
 			break;
 		if (sk_X509_num(chain) == most || sk_X509_push(chain, certificate) <= 0) {

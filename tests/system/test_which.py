@@ -159,6 +159,17 @@ def what_is_no_encrypted_mail_is_told_as_what_it_is(folder):
 
 
 @test
+def a_mail_that_says_it_needs_a_passphrase_asks_nobody_for_one(folder):
+    service = Service(folder)
+    path = folder / "asks.pem"
+    path.write_text("-----BEGIN CMS-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n"
+                    + "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=\n-----END CMS-----\n")
+    status, said = ask_on_terminal(["/usr/bin/timeout", "--foreground", "20", BUILD / "pfxctl", "--dev", service.dir,
+                                    "which", path], [])
+    assert status == 2 and "is no encrypted mail" in said and "pass phrase" not in said, (status, said)
+
+
+@test
 def the_call_takes_one_name_of_a_recipient_and_checks_it(folder):
     service = Service(folder)
     ann = Identity(folder, ANN)
