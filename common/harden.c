@@ -45,6 +45,7 @@ void harden_process(void)
 	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE");
 	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
 	umask(077);
+	unsetenv("SSLKEYLOGFILE"); /* GnuTLS and libcurl would write there what opens every TLS connection */
 	signal(SIGPIPE, SIG_IGN);
 }
 

@@ -175,5 +175,18 @@ def a_device_remembers_that_it_was_refused(folder):
     assert json.loads(phone("status", "--json").stdout)["revokedAt"]
 
 
+@test
+def no_client_writes_down_what_opens_its_connections(folder):
+    service = Service(folder)
+    keys, device = folder / "keys", folder / "device"
+    env = {**os.environ, "SSLKEYLOGFILE": str(keys)}
+    Ctl(service).run("users", env=env)
+    token = write(folder / "enrol.token", service.enrolment_token(ANN) + "\n")
+    run(BUILD / "pfx-device", "enroll", "--dir", device, "--server", f"https://localhost:{service.base}", "--ca",
+        service.dir / "ca.pem", "--token-file", token, env=env)
+    run(BUILD / "pfx-device", "sync", "--dir", device, env=env)
+    assert not keys.exists(), keys.read_bytes()[:100]
+
+
 if __name__ == "__main__":
     main()
