@@ -318,6 +318,21 @@ def a_downgrade_is_refused_with_a_sentence_and_changes_nothing(folder):
 
 
 @test
+def an_upgrade_that_fails_on_the_way_leaves_the_old_version_installed(folder):
+    def fails_on(word, script):
+        script.write_text(script.read_text().replace("set -e\n", f'set -e\n[ "$1" != {word} ] || exit 1\n', 1))
+
+    broken = of_version(NEWER, lambda files: fails_on("failed-upgrade", files / "DEBIAN/postrm"))
+    with Machine(folder) as m:
+        m.install(package())
+        m.fill()
+        fails_on("upgrade", m.path("/var/lib/dpkg/info/pfxd.postrm"))
+        status, said, _ = m.install(broken, ok=False)
+        assert status != 0 and "downgrade" not in said, said
+        assert m.state() == ("installed", VERSION) and m.filled() == [True] * 4, (m.state(), said)
+
+
+@test
 def remove_keeps_what_is_stored_and_purge_removes_it_with_one_sentence(folder):
     with Machine(folder) as m:
         m.install(package())
