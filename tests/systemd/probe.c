@@ -39,6 +39,7 @@ static int open_database(void) { return open_path("/var/lib/pfxd/pfxd.db", O_RDO
 static int open_keyring(void) { return open_path("/etc/pfxd/keyring.cred", O_RDONLY); }
 static int open_shadow(void) { return open_path("/etc/shadow", O_RDONLY); }
 static int open_credentials(void) { return open_path("/run/credentials/pfxd-keeper.service/keyring", O_RDONLY); }
+static int open_host_key(void) { return open_path("/var/lib/systemd/credential.secret", O_RDONLY); }
 static int open_init_memory(void) { return open_path("/proc/1/mem", O_RDONLY); }
 static int open_init_environment(void) { return open_path("/proc/1/environ", O_RDONLY); }
 static int write_root(void) { return open_path("/probe", O_WRONLY | O_CREAT); }
@@ -84,6 +85,7 @@ static int connect_keeper_device(void) { return connect_unix("/run/pfxd/keeper-d
 static int connect_keeper_local(void) { return connect_unix("/run/pfxd/keeper-local.sock"); }
 static int connect_opener(void) { return connect_unix("/run/pfxd/opener-pfx.sock"); }
 static int connect_bus(void) { return connect_unix("/run/dbus/system_bus_socket"); }
+static int connect_systemd(void) { return connect_unix("/run/systemd/private"); }
 
 static int make_process(void)
 {
@@ -195,6 +197,7 @@ static const struct attempt attempts[] = {
 	ATTEMPT(socket_inet), ATTEMPT(socket_inet6), ATTEMPT(socket_netlink), ATTEMPT(socket_packet),
 	ATTEMPT(socket_vsock), ATTEMPT(socket_unix), ATTEMPT(connect_inet), ATTEMPT(connect_keeper_admin),
 	ATTEMPT(connect_keeper_device), ATTEMPT(connect_keeper_local), ATTEMPT(connect_opener), ATTEMPT(connect_bus),
+	ATTEMPT(connect_systemd), ATTEMPT(open_host_key),
 	ATTEMPT(make_process), ATTEMPT(run_program), ATTEMPT(trace_parent), ATTEMPT(read_parent),
 	ATTEMPT(map_executable), ATTEMPT(make_executable), ATTEMPT(become_root), ATTEMPT(new_namespace),
 };
