@@ -53,7 +53,7 @@ struct peer *deadline_add(struct deadlines *d, int fd, struct address address, u
 	struct peer *peer = malloc(sizeof *peer);
 	if (!peer)
 		return NULL;
-	*peer = (struct peer){ .fd = fd, .address = address, .deadline_ms = in_seconds(seconds) };
+	*peer = (struct peer){ .fd = fd, .address = address, .since_ms = clock_ms(), .deadline_ms = in_seconds(seconds) };
 	pthread_mutex_lock(&d->lock);
 	struct peer **place = place_of(d, &address);
 	peer->next = *place;
@@ -69,6 +69,7 @@ void deadline_set(struct deadlines *d, struct peer *peer, enum phase phase, uint
 {
 	pthread_mutex_lock(&d->lock);
 	peer->phase = phase;
+	peer->since_ms = clock_ms();
 	peer->deadline_ms = in_seconds(seconds);
 	pthread_mutex_unlock(&d->lock);
 }
@@ -103,6 +104,23 @@ unsigned deadline_count_from(struct deadlines *d, struct address address)
 		count += memcmp(&p->address, &address, sizeof address) == 0;
 	pthread_mutex_unlock(&d->lock);
 	return count;
+}
+
+/* What is shut down is in the table until the HTTP library closes it, and is not chosen again. */
+bool deadline_end_longest(struct deadlines *d)
+{
+	struct peer *longest = NULL;
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < PLACES; i++)
+		for (struct peer *p = d->places[i]; p; p = p->next)
+			if (p->phase != PHASE_ENDED && (!longest || p->since_ms < longest->since_ms))
+				longest = p;
+	if (longest) {
+		longest->phase = PHASE_ENDED;
+		shutdown(longest->fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return longest != NULL;
 }
 
 /* Shuts down those of which is_over() is true, which is asked with the lock held. */

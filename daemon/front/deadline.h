@@ -8,14 +8,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum phase { PHASE_GREETING, PHASE_REQUEST, PHASE_IDLE };
+enum phase { PHASE_GREETING, PHASE_REQUEST, PHASE_IDLE, PHASE_ENDED };
 
 /* One connection. Owned by the table; valid from deadline_add() to deadline_remove(). */
 struct peer {
 	struct peer *next, *previous; /* of those that share a place in the table */
 	int fd;
 	enum phase phase;
-	int64_t deadline_ms;
+	int64_t since_ms, deadline_ms; /* the phase's beginning and end */
 	struct address address;
 	bool refused; /* by the HTTP library itself; see refusal.h */
 };
@@ -36,6 +36,8 @@ void deadline_remove(struct deadlines *d, struct peer *peer);
 unsigned deadline_count(struct deadlines *d);
 /* How many of them come from an address. */
 unsigned deadline_count_from(struct deadlines *d, struct address address);
+/* Shuts down, for another one, the connection that has been in its phase longest. False if there is none. */
+bool deadline_end_longest(struct deadlines *d);
 /* Shuts down every connection whose time is over. */
 void deadline_sweep(struct deadlines *d);
 /* For the end of the service: shuts down every connection that waits for its next request, and, when all is true,

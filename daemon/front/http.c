@@ -335,16 +335,25 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	atomic_fetch_sub(&h->in_flight, 1);
 }
 
+/* Health is asked by one or two, and answered at once: whoever holds its connections, silent or trickling, makes room
+ * for who asks. What was shut down is counted until the library closes it. */
+static bool health_has_room(const struct http *h)
+{
+	unsigned count = deadline_count(h->deadlines);
+	return count < HEALTH_CONNECTIONS_MAX ||
+	       (count < 2 * HEALTH_CONNECTIONS_MAX && deadline_end_longest(h->deadlines));
+}
+
 /* Closes what is one too many at once. The library itself would leave it waiting, unaccepted; and it counts for each
  * thread, and by limits that can not change. */
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t len)
 {
 	const struct http *h = cls;
-	unsigned most = h->role == ROLE_HEALTH ? (unsigned)HEALTH_CONNECTIONS_MAX : h->config->max_connections;
 	(void)len;
 	if (is_probe(address))
 		return MHD_YES;
-	bool fits = deadline_count(h->deadlines) < most &&
+	bool fits = h->role == ROLE_HEALTH ? health_has_room(h) :
+		    deadline_count(h->deadlines) < h->config->max_connections &&
 		    deadline_count_from(h->deadlines, address_of(address)) < h->config->max_connections_per_address;
 	return fits ? MHD_YES : MHD_NO;
 }

@@ -82,6 +82,30 @@ def one_address_has_at_most_its_share_and_another_is_served(folder):
             connection.close()
 
 
+@test
+def health_is_told_though_others_hold_all_of_its_connections(folder):
+    service = front(folder)
+    silent, idle, begun = [], [], []
+    for _ in range(80):
+        silent.append(service.connect(service.base + 2, tls=False))
+    for _ in range(5):
+        service.health("/livez").expect(200)
+    for _ in range(80):
+        idle.append(held(service, service.base + 2))
+        assert idle[-1], "a connection that asks is served"
+    for _ in range(5):
+        service.health("/livez").expect(200)
+        service.health("/readyz").expect(200)
+    for _ in range(80):
+        begun.append(service.connect(service.base + 2, tls=False))
+        begun[-1].sendall(b"GET /livez HTTP/1.1\r\nX: ")
+    for _ in range(5):
+        service.health("/livez").expect(200)
+    assert closed(silent[0]) and closed(idle[0]) and closed(begun[0]), "who waited longest made room"
+    for connection in silent + idle + begun:
+        connection.close()
+
+
 # ---- how much ----
 
 def answer_to(service, port, head):

@@ -65,6 +65,34 @@ static struct address v6(const char *text)
 	return address_of((struct sockaddr *)&a);
 }
 
+TEST(who_has_waited_longest_makes_room_once)
+{
+	struct deadlines *d = deadline_table_new();
+	struct pair a = connected(), b = connected(), c = connected();
+	struct peer *peers[] = { deadline_add(d, a.server, v4("127.0.0.1"), 60),
+				 deadline_add(d, b.server, v4("127.0.0.2"), 1),
+				 deadline_add(d, c.server, v4("127.0.0.3"), 9) };
+	assert_false(is_shut_down(a));
+	poll(NULL, 0, 5);
+	deadline_set(d, peers[0], PHASE_REQUEST, 1);
+	poll(NULL, 0, 5);
+	deadline_set(d, peers[1], PHASE_IDLE, 1);
+	assert_true(deadline_end_longest(d));
+	assert_true(is_shut_down(c));
+	assert_true(deadline_end_longest(d));
+	assert_true(is_shut_down(a));
+	assert_false(is_shut_down(b));
+	assert_true(deadline_end_longest(d));
+	assert_true(is_shut_down(b));
+	assert_false(deadline_end_longest(d));
+	for (int i = 0; i < 3; i++)
+		deadline_remove(d, peers[i]);
+	deadline_table_free(d);
+	hang_up(a);
+	hang_up(b);
+	hang_up(c);
+}
+
 TEST(connections_are_counted_by_address_and_an_ipv6_network_is_one)
 {
 	struct deadlines *d = deadline_table_new();
@@ -174,6 +202,7 @@ TEST(at_the_end_a_request_that_was_begun_stays)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_has_waited_longest_makes_room_once),
 		cmocka_unit_test(connections_are_counted_by_address_and_an_ipv6_network_is_one),
 		cmocka_unit_test(ten_thousand_connections_of_a_hundred_addresses_are_counted_right),
 		cmocka_unit_test(a_sweep_ends_those_whose_time_is_over_and_no_other),
