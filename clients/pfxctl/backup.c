@@ -26,7 +26,7 @@ struct backup {
 	char path[PATH_BYTES];
 	uint64_t keep;
 	struct file_new out;
-	uint64_t written;
+	uint64_t promised, written; /* by the keeper, of bytes */
 	uint32_t min_free_mib;
 	bool replace;
 };
@@ -93,21 +93,25 @@ static int begin(struct backup *b)
 /* Also a disk that is not the service's is not filled to the brim. */
 static int on_size(void *arg, uint64_t bytes)
 {
-	const struct backup *b = arg;
+	struct backup *b = arg;
+	b->promised = bytes;
 	struct statvfs fs;
 	if (fstatvfs(b->out.fd, &fs) < 0)
 		return trouble(EXIT_LOCAL, "can not write %s: %s", b->path, strerror(errno));
-	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (free_bytes >= bytes + (uint64_t)b->min_free_mib * MIB)
+	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize, left_alone = (uint64_t)b->min_free_mib * MIB;
+	if (free_bytes >= left_alone && free_bytes - left_alone >= bytes)
 		return EXIT_DONE;
 	return trouble(EXIT_LOCAL, "there is no room for %s: it takes %llu MiB, %llu are free, and %u of them "
 		       "([keeper] min_free_mib) are left alone", b->path, (unsigned long long)(bytes / MIB + 1),
 		       (unsigned long long)(free_bytes / MIB), b->min_free_mib);
 }
 
+/* There was asked for room for so many, and the disk is root's. */
 static int on_part(void *arg, struct view bytes)
 {
 	struct backup *b = arg;
+	if (b->written + bytes.len > b->promised)
+		return trouble(EXIT_REFUSED, "the keeper sends more than it said: look at pfxd-keeper");
 	b->written += bytes.len;
 	return file_append(&b->out, bytes);
 }

@@ -783,5 +783,52 @@ def a_file_that_does_not_come_as_it_was_announced_is_dropped(folder):
     assert service.keeper_pid() == keeper and upns(service) == [ANN]
 
 
+def lying_keeper(path, answers):
+    """Takes one connection at the local socket and sends what it is given, whatever is asked. Returns the thread, whose
+    .sent is how many bytes were taken."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(1)
+
+    def serve():
+        connection, _ = listening.accept()
+        with connection, listening, contextlib.suppress(OSError):
+            connection.recv(100)
+            for frame in answers:
+                connection.sendall(frame)
+                thread.sent += len(frame)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.sent = 0
+    thread.start()
+    return thread
+
+
+@test
+def a_keeper_that_sends_more_than_it_said_fills_no_disk(folder):
+    numbers, made = verbs(), folder / "service"
+    run(BUILD / "pfxctl", "dev-init", made)
+    (made / "pfxd.conf").write_text("[paths]\ndatabase = pfxd.db\nkeyring = keyring\nruntime = run\n")
+    (made / "run").mkdir()
+
+    def frame(verb, fields):
+        return u32(1 + len(fields)) + bytes([numbers[verb]]) + fields
+
+    def size(total):
+        return frame("PROGRESS", struct.pack(">BQQ", 3, 0, total))  # STAGE_SENDING
+
+    part = frame("PART", u32(65536) + bytes(65536))
+    for sizes, why in (([2**64 - 1], "there is no room"), ([2**64 - 2**20], "there is no room"), ([], "more than it said"),
+                       ([65536], "more than it said"), ([65536, 1], "more than it said")):
+        frames = [f for total in sizes for f in (size(total), part)] + [part] * 1000
+        keeper = lying_keeper(made / "run/keeper-local.sock", frames)
+        done = run(BUILD / "pfxctl", "--dev", made, "backup", folder / "b", ok=False)
+        keeper.join(20)
+        assert done.returncode != 0 and why in done.stderr.decode(), (sizes, done)
+        assert keeper.sent < 100 * len(part), (sizes, keeper.sent)
+        assert not (folder / "b").exists()
+        (made / "run/keeper-local.sock").unlink()
+
+
 if __name__ == "__main__":
     main()
