@@ -371,6 +371,19 @@ def purge_empties_a_disk_that_is_mounted_or_linked_in_the_databases_place(folder
                 m.path("/var/lib/pfxd").rmdir()
 
 
+@test
+def purge_leaves_no_key_behind_a_link_in_the_place_of_etc_pfxd(folder):
+    with Machine(folder) as m:
+        m.install(package())
+        m.run("mv", "/etc/pfxd", "/srv/etc-pfxd")
+        m.run("ln", "-s", "../srv/etc-pfxd", "/etc/pfxd")
+        m.fill()
+        _, said, _ = m.dpkg("--purge", "pfxd")
+        assert "keyring and TLS key are removed" in said, said
+        assert m.run("find", "/srv/etc-pfxd", "-mindepth", "1", ok=False).stdout == b"", said
+        assert not m.path("/etc/pfxd").is_symlink()
+
+
 class DevService(Service):
     """The installed launcher, by a user of the machine."""
 
