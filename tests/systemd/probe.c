@@ -46,6 +46,17 @@ static int write_root(void) { return open_path("/probe", O_WRONLY | O_CREAT); }
 static int write_tmp(void) { return open_path("/tmp/probe", O_WRONLY | O_CREAT); }
 static int write_program(void) { return open_path("/usr/bin/pfxctl", O_WRONLY); }
 
+/* Of a name that nobody had: the mode of another's would refuse it. */
+static int write_in(const char *folder)
+{
+	char path[64];
+	snprintf(path, sizeof path, "%s/probe-%d", folder, (int)getpid());
+	return open_path(path, O_RDWR | O_CREAT);
+}
+
+static int write_shared_memory(void) { return write_in("/dev/shm"); }
+static int write_message_queue(void) { return write_in("/dev/mqueue"); }
+
 static int make_socket(int family, int type)
 {
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
@@ -194,6 +205,7 @@ static const struct attempt attempts[] = {
 	ATTEMPT(open_configuration), ATTEMPT(open_tls_key), ATTEMPT(open_database), ATTEMPT(open_keyring),
 	ATTEMPT(open_shadow), ATTEMPT(open_credentials), ATTEMPT(open_init_memory), ATTEMPT(open_init_environment),
 	ATTEMPT(write_root), ATTEMPT(write_tmp), ATTEMPT(write_program),
+	ATTEMPT(write_shared_memory), ATTEMPT(write_message_queue),
 	ATTEMPT(socket_inet), ATTEMPT(socket_inet6), ATTEMPT(socket_netlink), ATTEMPT(socket_packet),
 	ATTEMPT(socket_vsock), ATTEMPT(socket_unix), ATTEMPT(connect_inet), ATTEMPT(connect_keeper_admin),
 	ATTEMPT(connect_keeper_device), ATTEMPT(connect_keeper_local), ATTEMPT(connect_opener), ATTEMPT(connect_bus),
