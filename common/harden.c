@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +51,33 @@ void harden_process(void)
 	umask(077);
 	unsetenv("SSLKEYLOGFILE"); /* GnuTLS and libcurl would write there what opens every TLS connection */
 	signal(SIGPIPE, SIG_IGN);
+}
+
+#if defined __x86_64__
+#define NATIVE AUDIT_ARCH_X86_64
+#elif defined __aarch64__
+#define NATIVE AUDIT_ARCH_AARCH64
+#endif
+
+enum { X32_CALLS = 0x40000000 }; /* from here on: the same calls under other numbers */
+
+void harden_no_exec(void)
+{
+	struct sock_filter filter[] = {
+#ifdef NATIVE
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+#endif
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_CALLS, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	};
+	const struct sock_fprog program = { .len = sizeof filter / sizeof filter[0], .filter = filter };
+	must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), "a filter of system calls");
 }
 
 void harden_memory(void)

@@ -252,6 +252,7 @@ int main(int argc, char **argv)
 {
 	static struct front front;
 	harden_process();
+	harden_no_exec();
 	journal_start();
 	const char *role = take_role(&argc, argv);
 	int status = config_start_with(&front.config, argc, argv,

@@ -148,6 +148,7 @@ int main(int argc, char **argv)
 	static struct server *server; /* never freed: its last threads may be at their last line */
 
 	harden_process();
+	harden_no_exec();
 	harden_memory();
 	journal_start();
 	int end = config_start(&keeper.config, argc, argv, "keeps keyring and database, and decides");

@@ -279,6 +279,7 @@ static int serve_all(struct opener *o)
 int main(int argc, char **argv)
 {
 	harden_process();
+	harden_no_exec();
 	memory_watch();
 	struct opener o = { .cpu_seconds = REQUEST_CPU_SECONDS };
 	parse_arguments(&o, argc, argv);

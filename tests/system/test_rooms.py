@@ -249,6 +249,15 @@ def not_even_the_same_user_can_trace_a_room_or_read_its_memory(folder):
 
 
 @test
+def no_room_can_become_another_program(folder):
+    service = Service(folder)
+    for room, pids in service.rooms().items():
+        for pid in pids:
+            # 2: a filter; unit/test_harden.c has what it refuses.
+            assert status_of(pid)["Seccomp"] == "2", (room, pid)
+
+
+@test
 def nothing_secret_stands_in_a_command_line_or_an_environment(folder):
     need_root()
     service = Service(folder)

@@ -147,19 +147,21 @@ def every_unit_gives_up_what_it_can():
 
 
 # What each room can do of all that the probe tries, and must be able to: everything else must be refused.
-OF_ROOT = {"open_configuration", "socket_unix", "connect_keeper_local", "write_tmp", "make_process"}
+# What lies beside the libraries (run_program_of_library) a room itself refuses to become: harden_no_exec(), unit/test_harden.c.
+OF_ROOT = {"open_configuration", "socket_unix", "connect_keeper_local", "write_tmp", "make_process",
+           "run_program_of_library"}
 POSSIBLE = {
     "pfxd-opener-pfx@.service": set(),
     "pfxd-opener-csr@.service": set(),
     "pfxd-device.service": {"open_configuration", "open_tls_key", "socket_unix", "connect_keeper_device", "write_tmp",
-                            "make_process"},
+                            "make_process", "run_program_of_library"},
     "pfxd-admin.service": {"open_configuration", "open_tls_key", "socket_unix", "connect_keeper_admin", "write_tmp",
-                           "make_process"},
+                           "make_process", "run_program_of_library"},
     "pfxd-keeper.service": {"open_configuration", "open_database", "open_credentials", "socket_unix", "connect_opener",
-                            "write_tmp", "make_process"},
+                            "write_tmp", "make_process", "run_program_of_library"},
     "pfxd-audit.service": OF_ROOT,
     "pfxd-verify.service": OF_ROOT,
-    "pfxd-backup.service": OF_ROOT,
+    "pfxd-backup.service": OF_ROOT | {"run_program"},
     # It looks at the machine, and asks systemd; see its unit.
     "pfxd-doctor.service": OF_ROOT | {"connect_bus", "connect_systemd", "open_host_key", "open_keyring", "open_shadow",
                                       "open_tls_key", "run_program"},
