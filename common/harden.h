@@ -8,8 +8,8 @@
  * privileges, files made at 0600, SIGPIPE ignored. Ends the process if the kernel refuses. */
 void harden_process(void);
 
-/* No other program for this process, its threads and whoever it forks: execve(2) is EPERM from now on. For rooms: a sandbox
- * of paths lets what lies beside the libraries run. After harden_process(), before the first thread. */
+/* No other program for this process, its threads and whoever it forks: execve(2) is EPERM from now on. For rooms: a
+ * sandbox of paths lets what lies beside the libraries run. After harden_process(), before the first thread. */
 void harden_no_exec(void);
 
 /* Keeps what the process touches out of swap, where the limit on locked memory allows it (under systemd

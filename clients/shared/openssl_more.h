@@ -23,8 +23,8 @@ static inline void free_chainp(STACK_OF(X509) **p) { sk_X509_pop_free(*p, X509_f
 bool pem_put_key(struct buf *ret_secret, EVP_PKEY *key);
 bool pem_put_certificate(struct buf *ret, X509 *certificate);
 
-/* For every reader of PEM: what is encrypted is not ours, and without this OpenSSL would ask the terminal for a passphrase,
- * whatever kind of block it is. */
+/* For every reader of PEM: what is encrypted is not ours, and without this OpenSSL would ask the terminal for a
+ * passphrase, whatever kind of block it is. */
 int pem_no_passphrase(char *buf, int size, int writing, void *user);
 
 /* NULL if text holds none. The caller frees. */

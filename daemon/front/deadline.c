@@ -53,7 +53,8 @@ struct peer *deadline_add(struct deadlines *d, int fd, struct address address, u
 	struct peer *peer = malloc(sizeof *peer);
 	if (!peer)
 		return NULL;
-	*peer = (struct peer){ .fd = fd, .address = address, .since_ms = clock_ms(), .deadline_ms = in_seconds(seconds) };
+	*peer = (struct peer){ .fd = fd, .address = address, .since_ms = clock_ms(),
+			       .deadline_ms = in_seconds(seconds) };
 	pthread_mutex_lock(&d->lock);
 	struct peer **place = place_of(d, &address);
 	peer->next = *place;

@@ -108,8 +108,8 @@ static int make_process(void)
 
 enum { NOT_RUN = 99 };
 
-/* Of another program; of itself a room has no need. However that ends: it ran. By fork(), for vfork() is refused to rooms,
- * and would hide what else is not. */
+/* Of another program; of itself a room has no need. However that ends: it ran. By fork(), for vfork() is refused to
+ * rooms, and would hide what else is not. */
 static int run(const char *program)
 {
 	pid_t pid = fork();
@@ -217,7 +217,8 @@ static const struct attempt attempts[] = {
 	ATTEMPT(socket_vsock), ATTEMPT(socket_unix), ATTEMPT(connect_inet), ATTEMPT(connect_keeper_admin),
 	ATTEMPT(connect_keeper_device), ATTEMPT(connect_keeper_local), ATTEMPT(connect_opener), ATTEMPT(connect_bus),
 	ATTEMPT(connect_systemd), ATTEMPT(open_host_key),
-	ATTEMPT(make_process), ATTEMPT(run_program), ATTEMPT(run_program_of_library), ATTEMPT(trace_parent), ATTEMPT(read_parent),
+	ATTEMPT(make_process), ATTEMPT(run_program), ATTEMPT(run_program_of_library),
+	ATTEMPT(trace_parent), ATTEMPT(read_parent),
 	ATTEMPT(map_executable), ATTEMPT(make_executable), ATTEMPT(become_root), ATTEMPT(new_namespace),
 };
 
