@@ -219,20 +219,38 @@ static void tally_failure(struct tally *tally, int rc, const char *code)
 	count_code(&tally->failures, code);
 }
 
+static void tell_line(const char *text)
+{
+	char line[1024];
+	snprintf(line, sizeof line, "          %s", text);
+	text_disarm(line);
+	puts(line);
+}
+
+/* A key that went to the wrong person is at that person's devices with their next pull. */
+static void tell_mismatch(const char *upn, const char *thumbprint)
+{
+	char text[1000];
+	snprintf(text, sizeof text, "if it was meant for somebody else, take it back at once: pfxctl delete %s %s", upn,
+		 thumbprint);
+	tell_line(text);
+}
+
 /* An expired certificate is what most imports bring: that is told with --verbose, and counted. */
-static void tell_warnings(const json_t *facts, bool verbose)
+static void tell_warnings(const char *upn, const json_t *facts, bool verbose)
 {
 	size_t i;
 	json_t *warning;
-	char line[1024];
+	char text[1000];
 	json_array_foreach(json_object_get(facts, "warnings"), i, warning) {
-		const char *thumbprint = json_get_text(warning, "thumbprint");
-		if (!verbose && strcmp(json_get_text(warning, "code"), "expired") == 0)
+		const char *code = json_get_text(warning, "code"), *thumbprint = json_get_text(warning, "thumbprint");
+		if (!verbose && strcmp(code, "expired") == 0)
 			continue;
-		snprintf(line, sizeof line, "          warning: %s: %s%s%s", json_get_text(warning, "code"),
-			 json_get_text(warning, "detail"), thumbprint[0] ? ", " : "", thumbprint);
-		text_disarm(line);
-		puts(line);
+		snprintf(text, sizeof text, "warning: %s: %s%s%s", code, json_get_text(warning, "detail"),
+			 thumbprint[0] ? ", " : "", thumbprint);
+		tell_line(text);
+		if (strcmp(code, "address_mismatch") == 0)
+			tell_mismatch(upn, thumbprint);
 	}
 }
 
@@ -267,7 +285,7 @@ static void tell(const struct job *job, const struct import_item *item, int rc, 
 			 item->file, count, count == 1 ? "identity" : "identities");
 		text_disarm(line);
 		puts(line);
-		tell_warnings(facts, job->cli->value[OPT_VERBOSE] != NULL);
+		tell_warnings(item->upn, facts, job->cli->value[OPT_VERBOSE] != NULL);
 	}
 	fflush(stdout);
 }

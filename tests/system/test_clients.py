@@ -106,6 +106,19 @@ def what_is_refused_says_what_to_do(folder):
 
 
 @test
+def a_certificate_of_another_address_is_told_with_how_to_take_it_back(folder):
+    service = Service(folder)
+    ctl = Ctl(service)
+    identity = Identity(folder, ANN)
+    pfx, word = write(folder / "ann.pfx", identity.pfx()), write(folder / "word", "secret\n")
+    assert b"take it back" not in ctl.run("import", ANN, pfx, "--password-file", word).stdout
+    done = ctl.run("import", "bob@example.org", pfx, "--password-file", word)
+    assert f"pfxctl delete bob@example.org {identity.thumbprint}\n" in done.stdout.decode(), done
+    ctl.run("delete", "bob@example.org", identity.thumbprint, "--yes")
+    assert identity.thumbprint not in ctl.run("history", "bob@example.org").stdout.decode()
+
+
+@test
 def expired_certificates_are_counted_and_told_only_when_asked_for(folder):
     service = Service(folder)
     ctl = Ctl(service)
