@@ -364,8 +364,10 @@ int serve_start(struct keeper *k, int device_fd, int admin_fd, int local_fd, str
 	s->self = (struct listener){ .server = s, .name = "own", .kind = SOCKET_SELF, .max = SELF_MAX,
 				     .request_max = LOCAL_REQUEST_MAX };
 	s->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->end < 0)
+	if (s->end < 0) {
+		free(s);
 		return fail(FAULT_UNAVAILABLE, "no eventfd to serve: %s", strerror(errno));
+	}
 	pthread_mutex_init(&s->lock, NULL);
 	clock_condition_init(&s->ended);
 	*ret = s;
