@@ -58,18 +58,18 @@ static bool is_file(DIR *d, const char *name)
 	return fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-static int open_folder(const char *folder, DIR **ret)
+static int not_opened(const char *folder)
 {
-	*ret = opendir(folder);
-	return *ret ? EXIT_DONE : trouble(EXIT_LOCAL, "can not read the folder %s: %s", folder, strerror(errno));
+	return trouble(EXIT_LOCAL, "can not read the folder %s: %s", folder, strerror(errno));
 }
 
 int backups_find(const char *folder, const char *keep, struct backups *ret)
 {
-	FOLDER d = NULL;
+	FOLDER d = opendir(folder);
 	*ret = (struct backups){ .count = 0 };
-	int rc = open_folder(folder, &d);
-	for (const struct dirent *entry; rc == EXIT_DONE && (entry = readdir(d));) {
+	if (!d)
+		return not_opened(folder);
+	for (const struct dirent *entry; (entry = readdir(d));) {
 		const char *name = entry->d_name;
 		if (!is_one(name) || strcmp(name, keep) == 0 || !is_file(d, name))
 			continue;
@@ -78,16 +78,18 @@ int backups_find(const char *folder, const char *keep, struct backups *ret)
 		if (strcmp(name, ret->newest) > 0)
 			memcpy(ret->newest, name, sizeof ret->newest);
 	}
-	return rc;
+	return EXIT_DONE;
 }
 
 /* Old ones alone: another pfxctl may be writing. */
 static int remove_left(const char *folder)
 {
-	FOLDER d = NULL;
+	FOLDER d = opendir(folder);
 	char path[PATH_BYTES];
 	struct stat st;
-	int rc = open_folder(folder, &d);
+	if (!d)
+		return not_opened(folder);
+	int rc = EXIT_DONE;
 	for (const struct dirent *entry; rc == EXIT_DONE && (entry = readdir(d));) {
 		if (!is_left(entry->d_name) || !is_file(d, entry->d_name))
 			continue;
