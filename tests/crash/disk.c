@@ -392,11 +392,13 @@ static void apply(const struct step *s, struct image *image, bool torn, uint64_t
 	else if (s->kind == WRITE && s->at + s->len > image->len)
 		grow(image, s->at + s->len);
 	bool keep = !torn || random_next(state) % 2;
-	for (size_t i = 0; s->kind == WRITE && i < s->len; i++) {
-		if (torn && (s->at + i) % SECTOR_BYTES == 0)
+	for (size_t i = 0, n; s->kind == WRITE && i < s->len; i += n) {
+		size_t at = s->at + i, rest_of_sector = SECTOR_BYTES - at % SECTOR_BYTES;
+		n = s->len - i < rest_of_sector ? s->len - i : rest_of_sector;
+		if (torn && at % SECTOR_BYTES == 0)
 			keep = random_next(state) % 2;
 		if (keep)
-			image->bytes[s->at + i] = s->bytes[i];
+			memcpy(image->bytes + at, s->bytes + i, n);
 	}
 }
 

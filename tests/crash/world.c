@@ -30,7 +30,8 @@
 
 #define ANN "ann@example.org"
 
-static char top[] = "/tmp/test-crash-XXXXXX";
+/* In memory: what a power cut leaves is for disk.c to say. */
+static char top[] = "/dev/shm/test-crash-XXXXXX";
 static pid_t manager;
 static struct buf *keyring_text;
 static struct buf *snapshot; /* the database that a world begins with */
