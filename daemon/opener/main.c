@@ -153,14 +153,14 @@ static bool load(struct opener *o)
 	if (o->fd < 0)
 		o->fd = STDIN_FILENO;
 	o->ends_ms = o->kind == KIND_PFX ? clock_ms() + PFX_LIFE_MS : -1;
-	o->request_secret = buf_new(request_max(o));
-	o->answer_secret = buf_new(FRAME_HEADER_BYTES + FRAME_MAX_BYTES);
 	if (!is_socket(o->fd)) {
 		fail(FAULT_INTERNAL, "no connection was passed, and standard input is none");
 		return false;
 	}
 	if (!check_peer(o))
 		return false;
+	o->request_secret = buf_new(request_max(o));
+	o->answer_secret = buf_new(FRAME_HEADER_BYTES + FRAME_MAX_BYTES);
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	return o->request_secret && o->answer_secret && (o->kind == KIND_CSR || ciphers_load(&o->ciphers));
 }
