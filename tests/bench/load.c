@@ -299,6 +299,7 @@ static void run(void)
 			die("can not start a thread");
 	for (long i = 0; i < load.threads; i++)
 		pthread_join(threads[i], NULL);
+	free(threads);
 	report(now_us() - load.started);
 }
 
