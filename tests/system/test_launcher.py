@@ -214,6 +214,26 @@ def a_command_line_that_is_wrong_ends_with_2_and_help_names_the_statuses(folder)
 
 
 @test
+def an_opener_that_is_told_nonsense_or_has_no_connection_ends(folder):
+    for arguments in ((), ("--kind", "mail"), ("--kind", "pfx", "more"), ("--nonsense",),
+                      *(("--kind", "pfx", "--cpu-seconds", n) for n in ("0", "61", "-1", "many", ""))):
+        done = run(BUILD / "pfxd-opener", *arguments, ok=False)
+        assert done.returncode == 2 and b"usage: pfxd-opener" in done.stderr and not done.stdout, (arguments, done)
+    version = run(BUILD / "pfxd-opener", "--version").stdout
+    assert version == run(BUILD / "pfxd-opener", "--version", "--kind", "none").stdout and b"pfxd-opener " in version
+    done = run(BUILD / "pfxd-opener", "--kind", "csr", ok=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 70 and b"no connection was passed" in done.stderr, done
+
+
+@test
+def a_keeper_without_its_sockets_says_who_passes_them(folder):
+    service = Service(folder)
+    service.stop()
+    done = run(BUILD / "pfxd-keeper", "--config", service.dir / "pfxd.conf", ok=False, cwd=service.dir)
+    assert done.returncode == 1 and b"sockets named device and admin were not passed" in done.stderr, done
+
+
+@test
 def a_room_without_its_configuration_says_why_and_what_next(folder):
     for path, why in ((folder / "nowhere.conf", "No such file"), (folder, "Is a directory")):
         done = run(BUILD / "pfxd-front", "--role", "device", "--config", path, ok=False)

@@ -432,5 +432,18 @@ def an_opener_reads_nothing_from_another_user_than_its_peer(folder):
             assert was_reset(ours), "it read what came"
 
 
+@test
+def an_opener_of_requests_drops_whoever_sends_it_a_pfx_and_computes_within_what_it_is_told(folder):
+    ours, theirs = socket.socketpair()
+    ours.settimeout(60)
+    ours.sendall(struct.pack(">IB", 1, verbs()["OPEN_PFX"]))
+    with ours, theirs, subprocess.Popen([BUILD / "pfxd-opener", "--kind", "csr", "--cpu-seconds", "7"], stdin=theirs,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        theirs.close()
+        said = process.stderr.read().decode()
+        assert process.wait(60) == 1 and "the verb OPEN_PFX" in said and "is not for this opener" in said, said
+        assert ours.recv(100) == struct.pack(">IB", 1, verbs()["STARTED"])
+
+
 if __name__ == "__main__":
     main()

@@ -4,6 +4,7 @@
 #include "opener/open_csr.h"
 
 #include <openssl/core_names.h>
+#include <openssl/rsa.h>
 
 static struct buf *answer;
 static struct buf *der;
@@ -109,6 +110,46 @@ static void a_sha_1_signature_proves_possession_and_md5_does_not(void **state)
 	assert_int_equal(open_der(), 0);
 	encode(make_request(key_rsa(0), EVP_md5()));
 	assert_code(open_der(), FAULT_UNSUPPORTED_ALGORITHM, "1.2.840.113549.1.1.4");
+}
+
+/* RFC 4055 3.1. The parameters are replaced where they are given: the signature does not hold then. */
+static void make_pss_request(const char *digest, struct view parameters)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *of_key = NULL;
+	X509_REQ *csr = make_request(key_rsa(0), EVP_sha256());
+	const X509_ALGOR *algorithm = NULL;
+	assert_int_equal(EVP_DigestSignInit(ctx, &of_key, EVP_get_digestbyname(digest), NULL, key_rsa(0)), 1);
+	assert_true(EVP_PKEY_CTX_set_rsa_padding(of_key, RSA_PKCS1_PSS_PADDING) > 0);
+	assert_true(X509_REQ_sign_ctx(csr, ctx) > 0);
+	X509_REQ_get0_signature(csr, NULL, &algorithm);
+	assert_int_equal(OBJ_obj2nid(algorithm->algorithm), NID_rsassaPss);
+	if (parameters.p) {
+		ASN1_STRING *bytes = ASN1_STRING_new();
+		assert_true(ASN1_STRING_set(bytes, parameters.p, (int)parameters.len));
+		X509_ALGOR_set0((X509_ALGOR *)(uintptr_t)algorithm, OBJ_nid2obj(NID_rsassaPss),
+				parameters.len > 0 ? V_ASN1_SEQUENCE : V_ASN1_UNDEF, bytes);
+		if (parameters.len == 0)
+			ASN1_STRING_free(bytes);
+	}
+	EVP_MD_CTX_free(ctx);
+	encode(csr);
+}
+
+static void a_pss_signature_proves_possession_by_the_hash_in_its_parameters(void **state)
+{
+	(void)state;
+	static const uint8_t defaults[] = { 0x30, 0x00 }, no_parameters[] = { 0x30, 0x02, 0x05, 0x00 };
+	make_pss_request("SHA256", (struct view){ NULL, 0 });
+	assert_int_equal(opened().kind, DEVICE_KEY_RSA);
+	make_pss_request("SHA1", (struct view){ NULL, 0 });
+	assert_int_equal(opened().kind, DEVICE_KEY_RSA);
+	make_pss_request("SHA256", view_of(defaults, sizeof defaults)); /* SHA-1, and that it was not */
+	assert_code(open_der(), FAULT_BAD_PROOF_OF_POSSESSION, "");
+	make_pss_request("SHA256", view_of(no_parameters, sizeof no_parameters));
+	assert_code(open_der(), FAULT_UNSUPPORTED_ALGORITHM, "1.2.840.113549.1.1.10");
+	make_pss_request("SHA256", view_of(defaults, 0));
+	assert_code(open_der(), FAULT_UNSUPPORTED_ALGORITHM, "1.2.840.113549.1.1.10");
 }
 
 static void a_request_signed_by_another_key_is_no_proof(void **state)
@@ -259,6 +300,7 @@ int main(void)
 		TEST(an_rsa_request_gives_modulus_and_exponent),
 		TEST(a_request_on_p_256_or_p_384_gives_the_point),
 		TEST(a_sha_1_signature_proves_possession_and_md5_does_not),
+		TEST(a_pss_signature_proves_possession_by_the_hash_in_its_parameters),
 		TEST(a_request_signed_by_another_key_is_no_proof),
 		TEST(no_flipped_bit_passes),
 		TEST(bytes_after_or_missing_are_malformed),
