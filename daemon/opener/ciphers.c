@@ -32,17 +32,6 @@ bool ciphers_load(struct ciphers *c)
 	return false;
 }
 
-void ciphers_done(struct ciphers *c)
-{
-	EVP_CIPHER_CTX_free(c->ctx);
-	for (size_t i = 0; i < CIPHER_COUNT; i++)
-		EVP_CIPHER_free(c->at[i]);
-	if (c->legacy_provider)
-		OSSL_PROVIDER_unload(c->legacy_provider);
-	OSSL_LIB_CTX_free(c->legacy);
-	*c = (struct ciphers){ 0 };
-}
-
 size_t cipher_key_bytes(enum cipher id)
 {
 	return table[id].key_bytes;

@@ -38,7 +38,6 @@ struct ciphers {
 /* Loads what is there; call before locking in, because the legacy provider is a file. False, with a sentence, when
  * not even the default provider's are. A missing legacy provider leaves its ciphers NULL. */
 bool ciphers_load(struct ciphers *c);
-void ciphers_done(struct ciphers *c);
 
 size_t cipher_key_bytes(enum cipher id);
 size_t cipher_iv_bytes(enum cipher id);
