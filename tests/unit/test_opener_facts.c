@@ -381,6 +381,25 @@ static void an_address_outside_of_ascii_is_read_from_smtp_utf8_mailbox(void **st
 	assert_only_address_of(names, "änne@exämple.org");
 }
 
+static void a_certificate_that_is_there_twice_is_one_identity_with_the_id_that_either_has(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		STACK_OF(PKCS12_SAFEBAG) *bags = bags_begin();
+		X509 *x = make_plain("Anna", key_ec(0));
+		put_key(bags, key_ec(0), "id", 0, 0, "");
+		put_certificate(bags, x, first ? "id" : NULL);
+		put_certificate(bags, x, first ? NULL : "id");
+		X509_free(x);
+		begin(NULL);
+		finish(bags, "x", scratch);
+		OPENED o = open_scratch();
+		assert_int_equal(o.rc, 0);
+		assert_int_equal(o.identities, 1);
+		assert_int_equal(o.warnings, 0);
+	}
+}
+
 /* ---- chains ---- */
 
 static void a_chain_without_its_root_is_told_with_the_name_that_is_missing(void **state)
@@ -403,6 +422,23 @@ static void a_chain_without_its_root_is_told_with_the_name_that_is_missing(void 
 	assert_int_equal(one.identity[0].chain.len, 1);
 	assert_int_equal(one.warnings, 1);
 	assert_true(is_told(&one, "chain_incomplete", "CN=Root\\, of \\\"all\\\""));
+}
+
+static void a_long_name_that_is_missing_is_cut_between_two_characters(void **state)
+{
+	(void)state;
+	const struct certificate_wish leaf = { .subject = "Anna", .issuer = "x", .key = key_ec(0), .signer = key_ec(1) };
+	for (int odd = 0; odd < 2; odd++) {
+		X509 *x = make_certificate(&leaf);
+		if (odd)
+			set_name(X509_get_issuer_name(x), "yy");
+		for (int i = 0; i < 6; i++)
+			set_name(X509_get_issuer_name(x), "ééééééééééééééééééééééééééééééé");
+		OPENED o = open_with(x, NULL, 0);
+		assert_int_equal(o.rc, 0);
+		assert_true(is_told(&o, "chain_incomplete", "é\""));
+		assert_false(is_told(&o, "chain_incomplete", "not text"));
+	}
 }
 
 static void a_certificate_without_a_key_that_issues_nothing_is_no_chain(void **state)
@@ -485,6 +521,8 @@ int main(void)
 		TEST(addresses_that_are_no_text_are_left_out),
 		TEST(an_address_outside_of_ascii_is_read_from_smtp_utf8_mailbox),
 		TEST(a_key_identifier_is_told_and_one_that_is_none_refuses_nothing),
+		TEST(a_long_name_that_is_missing_is_cut_between_two_characters),
+		TEST(a_certificate_that_is_there_twice_is_one_identity_with_the_id_that_either_has),
 		TEST(a_chain_without_its_root_is_told_with_the_name_that_is_missing),
 		TEST(a_certificate_without_a_key_that_issues_nothing_is_no_chain),
 	};

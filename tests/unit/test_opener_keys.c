@@ -296,6 +296,87 @@ static void an_ec_key_without_its_public_point_gets_one(void **state)
 	assert_true(view_equal(o.identity[0].key_secret, buf_view(whole)));
 }
 
+/* A file with an ECPrivateKey of this number on P-256, with these bytes behind it, and the certificate of another. */
+static struct opened open_ec_number(struct view number, struct view behind)
+{
+	BUF certificate = certificate_of(key_ec(0));
+	BUF pkcs8 = buf_new(FILE_MAX_BYTES);
+	begin(NULL);
+	if (number.p) {
+		der_put(&d, behind);
+		der_put_value(&d, DER_OCTETS, number);
+		DER_PUT(&d, 2, 1, 1);
+		der_wrap(&d, DER_SEQUENCE, sizeof room);
+	}
+	take_pkcs8(ALGORITHM_P256, pkcs8);
+	return open_bytes(buf_view(pkcs8), buf_view(certificate));
+}
+
+static void a_number_that_is_no_private_key_of_its_curve_is_malformed(void **state)
+{
+	(void)state;
+	uint8_t number[200] = { 0 };
+	const struct view none = view_of("", 0);
+	OPENED zero = open_ec_number(view_of(number, 32), none);
+	assert_refused(zero, FAULT_MALFORMED_PKCS12, "not below the order");
+	memset(number, 0xff, sizeof number);
+	OPENED beyond = open_ec_number(view_of(number, 32), none);
+	assert_refused(beyond, FAULT_MALFORMED_PKCS12, "not below the order");
+	OPENED longer = open_ec_number(view_of(number, sizeof number), none);
+	assert_refused(longer, FAULT_MALFORMED_PKCS12, "longer than that of any curve");
+	OPENED nothing = open_ec_number((struct view){ NULL, 0 }, none);
+	assert_refused(nothing, FAULT_MALFORMED_PKCS12, "holds nothing");
+}
+
+static void a_point_at_infinity_is_malformed(void **state)
+{
+	(void)state;
+	const uint8_t number[32] = { [31] = 1 };
+	OPENED o = open_ec_number(view_of(number, sizeof number), BYTES(0xa1, 4, 3, 2, 0, 0));
+	assert_refused(o, FAULT_MALFORMED_PKCS12, "point at infinity");
+}
+
+/* A file with an RSAPrivateKey of the modulus of key_rsa(0), whose primes are these bytes. */
+static struct opened open_rsa_primes(uint8_t p, uint8_t q)
+{
+	BUF certificate = certificate_of(key_rsa(0));
+	BUF pkcs8 = buf_new(FILE_MAX_BYTES);
+	BIGNUM *n = NULL;
+	uint8_t modulus[257];
+	assert_int_equal(EVP_PKEY_get_bn_param(key_rsa(0), OSSL_PKEY_PARAM_RSA_N, &n), 1);
+	assert_int_equal(BN_bn2binpad(n, modulus, sizeof modulus), sizeof modulus);
+	BN_free(n);
+	begin(NULL);
+	DER_PUT(&d, 2, 1, 3, 2, 1, p, 2, 1, q, 2, 1, 1, 2, 1, 1, 2, 1, 1);
+	DER_PUT(&d, 2, 3, 1, 0, 1);
+	der_put_value(&d, DER_INTEGER, view_of(modulus, sizeof modulus));
+	DER_PUT(&d, 2, 1, 0);
+	der_wrap(&d, DER_SEQUENCE, sizeof room);
+	take_pkcs8(ALGORITHM_RSA, pkcs8);
+	return open_bytes(buf_view(pkcs8), buf_view(certificate));
+}
+
+static void an_rsa_key_with_a_prime_that_is_none_is_malformed(void **state)
+{
+	(void)state;
+	OPENED no_p = open_rsa_primes(0, 5);
+	assert_refused(no_p, FAULT_MALFORMED_PKCS12, "is zero");
+	OPENED no_q = open_rsa_primes(5, 0);
+	assert_refused(no_q, FAULT_MALFORMED_PKCS12, "is zero");
+	OPENED one = open_rsa_primes(1, 5);
+	assert_refused(one, FAULT_KEY_MISMATCH, "not those of its modulus");
+}
+
+static void an_rsa_key_of_more_than_two_primes_is_unsupported(void **state)
+{
+	(void)state;
+	BUF certificate = certificate_of(key_rsa(0));
+	BUF pkcs8 = pkcs8_of(key_rsa(0));
+	replace(pkcs8, BYTES(2, 1, 0, 2, 0x82, 1, 1, 0), BYTES(2, 1, 1, 2, 0x82, 1, 1, 0));
+	OPENED o = open_bytes(buf_view(pkcs8), buf_view(certificate));
+	assert_refused(o, FAULT_UNSUPPORTED_ALGORITHM, "more than two primes");
+}
+
 static void bytes_after_a_key_are_malformed(void **state)
 {
 	(void)state;
@@ -338,6 +419,18 @@ static void a_public_key_that_can_not_be_read_is_told_even_of_an_issuer(void **s
 	replace(certificate, BYTES(2, 3, 1, 0, 1), BYTES(2, 3, 1, 0, 0));
 	OPENED o = open_bytes(buf_view(pkcs8), buf_view(certificate));
 	assert_refused(o, FAULT_MALFORMED_PKCS12, "RFC 8017 3.1");
+}
+
+static void a_certificate_with_a_date_that_is_none_is_malformed(void **state)
+{
+	(void)state;
+	BUF pkcs8 = pkcs8_of(key_ec(0));
+	BUF certificate = certificate_of(key_ec(0));
+	uint8_t *date = memmem(buf_data(certificate), buf_len(certificate), "\x17\x0d", 2);
+	assert_non_null(date);
+	memcpy(date + 4, "13", 2); /* the month */
+	OPENED o = open_bytes(buf_view(pkcs8), buf_view(certificate));
+	assert_refused(o, FAULT_MALFORMED_PKCS12, "a date that is none");
 }
 
 static void a_certificate_that_is_not_in_der_is_malformed(void **state)
@@ -474,8 +567,13 @@ int main(void)
 		TEST(an_ec_key_of_another_version_is_malformed),
 		TEST(an_ec_key_that_names_another_curve_inside_is_malformed),
 		TEST(an_ec_key_without_its_public_point_gets_one),
+		TEST(a_number_that_is_no_private_key_of_its_curve_is_malformed),
+		TEST(a_point_at_infinity_is_malformed),
+		TEST(an_rsa_key_with_a_prime_that_is_none_is_malformed),
+		TEST(an_rsa_key_of_more_than_two_primes_is_unsupported),
 		TEST(bytes_after_a_key_are_malformed),
 		TEST(a_public_key_that_can_not_be_read_is_told_even_of_an_issuer),
+		TEST(a_certificate_with_a_date_that_is_none_is_malformed),
 		TEST(a_certificate_that_is_not_in_der_is_malformed),
 		TEST(a_signature_in_pieces_is_not_der),
 		TEST(bytes_after_the_value_of_an_extension_are_malformed),

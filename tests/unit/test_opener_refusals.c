@@ -174,6 +174,101 @@ static void pbmac1_of_other_functions_is_named_by_their_numbers(void **state)
 	}
 }
 
+/* ---- algorithms with parameters that they can not have ---- */
+
+static void a_mac_of_pbmac1_without_parameters_is_malformed(void **state)
+{
+	(void)state;
+	DER_PUT(&d, OID_PBMAC1, 5, 0);
+	der_wrap(&d, DER_SEQUENCE, sizeof room);
+	finish_with_mac(32);
+	OPENED o = open_scratch();
+	assert_refused(o, FAULT_MALFORMED_PKCS12, "PBMAC1 without parameters");
+}
+
+static void a_key_length_that_is_not_the_ciphers_is_malformed(void **state)
+{
+	(void)state;
+	size_t all = der_mark(&d);
+	der_put_value(&d, DER_OCTETS, view_of(zeros, 16));
+	DER_PUT(&d, OID_AES256);
+	der_wrap(&d, DER_SEQUENCE, all);
+	size_t mark = der_mark(&d);
+	DER_PUT(&d, SALT, 2, 1, 1, 2, 1, 16, 0x30, 10, OID_HMAC(9));
+	der_wrap(&d, DER_SEQUENCE, mark);
+	DER_PUT(&d, OID_PBKDF2);
+	der_wrap(&d, DER_SEQUENCE, mark);
+	der_wrap(&d, DER_SEQUENCE, all);
+	DER_PUT(&d, OID_PBES2);
+	der_wrap(&d, DER_SEQUENCE, all);
+	finish_shrouded();
+	OPENED o = open_scratch();
+	assert_refused(o, FAULT_MALFORMED_PKCS12, "key length that is not the cipher's");
+}
+
+/* A file of one shrouded key under scrypt of this cost parameter, a whole INTEGER. */
+static struct opened open_scrypt_cost(struct view cost)
+{
+	begin(NULL);
+	size_t all = der_mark(&d);
+	der_put_value(&d, DER_OCTETS, view_of(zeros, 16));
+	DER_PUT(&d, OID_AES256);
+	der_wrap(&d, DER_SEQUENCE, all);
+	size_t mark = der_mark(&d);
+	DER_PUT(&d, 2, 1, 1, 2, 1, 1);
+	der_put(&d, cost);
+	DER_PUT(&d, SALT);
+	der_wrap(&d, DER_SEQUENCE, mark);
+	DER_PUT(&d, OID_SCRYPT);
+	der_wrap(&d, DER_SEQUENCE, mark);
+	der_wrap(&d, DER_SEQUENCE, all);
+	DER_PUT(&d, OID_PBES2);
+	der_wrap(&d, DER_SEQUENCE, all);
+	finish_shrouded();
+	return open_scratch();
+}
+
+static void a_cost_of_scrypt_is_a_power_of_two_below_64_bits(void **state)
+{
+	(void)state;
+	OPENED one = open_scrypt_cost(BYTES(2, 1, 1));
+	assert_refused(one, FAULT_MALFORMED_PKCS12, "not a power of two");
+	OPENED three = open_scrypt_cost(BYTES(2, 1, 3));
+	assert_refused(three, FAULT_MALFORMED_PKCS12, "not a power of two");
+	OPENED beyond = open_scrypt_cost(BYTES(2, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0));
+	assert_refused(beyond, FAULT_TOO_EXPENSIVE, "beyond 64 bits");
+}
+
+static void a_certificate_that_is_not_in_octets_is_malformed(void **state)
+{
+	(void)state;
+	size_t mark = der_mark(&d);
+	DER_PUT(&d, DER_INTEGER, 1, 3);
+	der_wrap(&d, DER_CONTEXT_0, mark);
+	DER_PUT(&d, OID_X509_CERTIFICATE);
+	der_wrap(&d, DER_SEQUENCE, mark);
+	WRAP_BAG(mark, OID_CERT_BAG);
+	put_identity();
+	finish_contents(sizeof room);
+	OPENED o = open_scratch();
+	assert_refused(o, FAULT_MALFORMED_PKCS12, "not in an OCTET STRING");
+}
+
+static void contents_of_no_length_whose_end_is_missing_or_not_the_last_are_malformed(void **state)
+{
+	(void)state;
+	const struct view contents[] = { BYTES(0x30, 0x80), BYTES(0x30, 0x80, 0, 0, 0, 0) };
+	for (size_t i = 0; i < 2; i++) {
+		begin(NULL);
+		der_put(&d, contents[i]);
+		wrap_data(sizeof room);
+		der_wrap(&d, DER_SEQUENCE, sizeof room);
+		finish_pfx(sizeof room, view_of(one_iteration, sizeof one_iteration), NULL);
+		OPENED o = open_scratch();
+		assert_refused(o, FAULT_MALFORMED_PKCS12, "its end is missing, or is not the last of it");
+	}
+}
+
 /* ---- wrong passwords, and broken files ---- */
 
 /* Key and certificate under one password, the MAC under another; key_pbe 0: nothing is encrypted. */
@@ -351,6 +446,11 @@ int main(void)
 		TEST(an_encryption_that_is_not_supported_is_named_by_its_number),
 		TEST(a_mac_that_is_not_supported_is_named_by_its_number),
 		TEST(pbmac1_of_other_functions_is_named_by_their_numbers),
+		TEST(a_mac_of_pbmac1_without_parameters_is_malformed),
+		TEST(a_key_length_that_is_not_the_ciphers_is_malformed),
+		TEST(a_cost_of_scrypt_is_a_power_of_two_below_64_bits),
+		TEST(a_certificate_that_is_not_in_octets_is_malformed),
+		TEST(contents_of_no_length_whose_end_is_missing_or_not_the_last_are_malformed),
 		TEST(a_file_that_was_changed_is_malformed_under_the_right_password_alone),
 		TEST(a_mac_that_is_broken_is_told_from_a_wrong_password_where_anything_is_encrypted),
 		TEST(a_file_under_two_passwords_is_malformed_whichever_is_given),
