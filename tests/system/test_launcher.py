@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The launcher: which folders it takes, what it says when it does not, and how it ends."""
 
+import re
+
 from harness import *
 
 
@@ -54,6 +56,17 @@ def a_database_that_is_gone_is_not_replaced_without_a_word(folder):
     remove_database(service)
     start(service, "--empty")
     service.admin("GET", "/v1/users/ann/certificates").expect(404)
+
+
+@test
+def an_empty_database_is_not_begun_with_a_keyring_that_has_no_first_token(folder):
+    service = Service(folder)
+    service.stop()
+    remove_database(service)
+    keyring = service.dir / "keyring"
+    keyring.write_text(re.sub(r"(?m)^first-token .*\n", "", keyring.read_text()))
+    said = refused(service.dir, "--empty")
+    assert "the keyring has no first-token to begin one with" in said and "pfxctl restore" in said, said
 
 
 @test
