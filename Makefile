@@ -35,8 +35,8 @@ COMMON         = $(BUILD)/common/wipe_free.o $(BUILD)/common.a
 MANUALS     = $(addprefix $(BUILD)/man/,pfxctl.1 pfx-device.1 pfxd.conf.5 pfxd.8 pfxd-front.8 pfxd-keeper.8 pfxd-opener.8)
 COMPLETIONS = $(addprefix $(BUILD)/completion/,$(foreach p,pfxctl pfx-device,bash/$(p) zsh/_$(p) fish/$(p).fish))
 
-.PHONY: all help install-build demo check unit bench bench-programs crash asan tsan analyze fuzz fuzzers fuzz-merge \
-        fuzz-coverage install deb check-systemd clean
+.PHONY: all help install-build demo check unit unit-checked unit-threads bench bench-programs crash \
+        checked-build threads-build asan tsan analyze fuzz fuzzers fuzz-merge fuzz-coverage install deb check-systemd clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
@@ -44,11 +44,11 @@ all: $(PROGRAMS:%=$(BUILD)/%) $(MANUALS) $(COMPLETIONS)
 help:
 	@echo 'make              build the programs into $(BUILD)/'
 	@echo 'make demo         install what is missing, build, and play the main job with real clients'
-	@echo 'make check        install what is missing, build, and run every test'
+	@echo 'make check        install what is missing, build four times, and run every test, with sanitizers where it can be'
 	@echo 'make crash        N=500 rounds of a mixed load in which something is killed; SEED= for the same again'
 	@echo 'make bench        what it costs, against the least that it could: ROUNDS=5 ROWS="fresh imports"'
-	@echo 'make asan         the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and what lines they ran; ONLY='
-	@echo 'make tsan         the unit tests and a mixed run under ThreadSanitizer; ONLY='
+	@echo 'make asan         of make check what runs under AddressSanitizer and UndefinedBehaviorSanitizer; ONLY='
+	@echo 'make tsan         of make check what runs under ThreadSanitizer; ONLY='
 	@echo 'make fuzz         every fuzz target for T=60 seconds; ONLY=pfx: those that are called like it'
 	@echo 'make analyze      gcc -fanalyzer, clang, cppcheck, clang-tidy'
 	@echo 'make install      DESTDIR= PREFIX=/usr'
@@ -131,6 +131,7 @@ $(BUILD)/front.a: $(call room,front)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 $(BUILD)/tests/%.o: CFLAGS += -Idaemon $(UNCOUNTED)
+$(call objects,$(call sources,daemon/opener)): CFLAGS += $(ONE_THREAD)
 
 # A unit test links what it is named for (test_opener_pfx: the opener), or else the keeper.
 $(BUILD)/tests/unit/test_opener_%: $(BUILD)/tests/unit/test_opener_%.o $(BUILD)/opener.a $(BUILD)/common.a
@@ -181,9 +182,9 @@ $(BUILD)/tests/other_readers: $(BUILD)/tests/system/other_readers.o
 # The bench: a load generator, and what its figures are compared with. fill is a keeper whose openers are in itself.
 BENCH_PROGRAMS = $(addprefix $(BUILD)/tests/bench/,load alone empty fill)
 
-$(BUILD)/tests/bench/load: $(BUILD)/tests/bench/load.o
+$(BUILD)/tests/bench/load: $(BUILD)/tests/bench/load.o $(WATCHED)
 	$(Q)$(CC) $(LDFLAGS) $^ -lssl -lcrypto -lpthread -o $@
-$(BUILD)/tests/bench/alone: $(BUILD)/tests/bench/alone.o
+$(BUILD)/tests/bench/alone: $(BUILD)/tests/bench/alone.o $(WATCHED)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcrypto -lsqlite3 -o $@
 $(BUILD)/tests/bench/empty: $(BUILD)/tests/bench/empty.o $(BUILD)/daemon/front/tls.o $(BUILD)/common.a
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_front) -o $@
@@ -200,11 +201,14 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@PFXD_BUILD=$(BUILD) tests/demo
 
+# Each file of tests once, in the checked build if it can be; the unit tests in all: tests/run has the table.
 check:
 	@packaging/install build demo check package makers systemd
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit
-	@$(MAKE) --no-print-directory -j$$(nproc) fuzzers
-	@PFXD_BUILD=$(BUILD) tests/run
+	@$(MAKE) --no-print-directory -j$$(nproc) checked-build
+	@$(MAKE) --no-print-directory -j$$(nproc) threads-build
+	@$(MAKE) --no-print-directory fuzzers
+	@PFXD_BUILD=$(BUILD) PFXD_CHECKED=build-check PFXD_THREADS=build-tsan tests/run
 
 # The package and the one that follows it, on a real systemd. Needs root and systemd-nspawn; PFXD_NO_SYSTEMD=1 skips it.
 check-systemd:
@@ -212,6 +216,9 @@ check-systemd:
 	@PFXD_BUILD=$(BUILD) tests/run systemd/boot
 
 unit: $(UNIT_TESTS) $(CRASH_TESTS) $(BUILD)/tests/crash/shortage.so $(BENCH_PROGRAMS)
+# What of these the watched builds need.
+unit-checked: $(UNIT_TESTS) $(CRASH_TESTS) $(BUILD)/tests/bench/load
+unit-threads: $(filter-out $(BUILD)/tests/unit/test_opener_%,$(UNIT_TESTS))
 
 # What the service costs against the least that it could; writes docs/bench.md and docs/bench.json.
 bench:
@@ -229,23 +236,31 @@ crash:
 
 # ---- builds that are watched: tests/watched.c has the options of the sanitizers ----
 
-# execve() is left as it is: gcov's would write files in an opener's place, which may write none.
+# execve() is left as it is: gcov's would write files in an opener's place, which may write none. An opener has one thread,
+# and limits on its CPU time that hold here too: it counts without atomic additions, and is optimized as it is elsewhere.
 WATCHED_FLAGS = WATCHED='$$(BUILD)/tests/watched.o' OPT='-O1 -g'
 CHECK_BUILD   = BUILD=build-check $(WATCHED_FLAGS) LDWATCHED='-Wl,-u,__asan_default_options,--wrap=_exit,--wrap=setrlimit' \
                 SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fprofile-arcs -ftest-coverage \
-                -fprofile-update=atomic -fno-builtin-execve -DPFXD_COVERAGE' UNCOUNTED='-fno-profile-arcs -fno-test-coverage'
+                -fprofile-update=atomic -fno-builtin-execve -DPFXD_COVERAGE' UNCOUNTED='-fno-profile-arcs -fno-test-coverage' \
+                ONE_THREAD='-O2 -fprofile-update=single'
 TSAN_BUILD    = BUILD=build-tsan $(WATCHED_FLAGS) LDWATCHED='-Wl,-u,__tsan_default_options' SANITIZE=-fsanitize=thread
+
+checked-build:
+	@$(MAKE) --no-print-directory $(CHECK_BUILD) all unit-checked
+	@find build-check -name '*.gcda' -delete
+
+threads-build:
+	@$(MAKE) --no-print-directory $(TSAN_BUILD) all unit-threads
 
 asan:
 	@packaging/install build demo check makers
-	@$(MAKE) --no-print-directory -j$$(nproc) $(CHECK_BUILD) all unit
-	@find build-check -name '*.gcda' -delete
+	@$(MAKE) --no-print-directory -j$$(nproc) checked-build
 	@PFXD_BUILD=build-check tests/run $(ONLY); status=$$?; tests/coverage build-check; exit $$status
 
 tsan:
 	@packaging/install build demo check
-	@$(MAKE) --no-print-directory -j$$(nproc) $(TSAN_BUILD) all unit
-	@PFXD_BUILD=build-tsan tests/run $(or $(ONLY),unit main_job races)
+	@$(MAKE) --no-print-directory -j$$(nproc) threads-build
+	@PFXD_BUILD=build-tsan tests/run $(or $(ONLY),unit/ main_job races)
 
 # ---- fuzzing: tests/fuzz/run knows the targets and their corpus; HACKING.md has recipes ----
 
@@ -377,6 +392,6 @@ deb:
 	@packaging/deb $(VERSION) $(BUILD)
 
 clean:
-	rm -rf build build-asan build-tsan build-analyze build-clang build-fuzz build-fuzz-coverage
+	rm -rf build build-check build-tsan build-analyze build-clang build-fuzz build-fuzz-coverage
 
 -include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -name '*.d' -print 2>/dev/null)
