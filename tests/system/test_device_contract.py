@@ -127,7 +127,8 @@ def a_spent_token_is_409_but_for_the_same_request_within_10_minutes(folder):
         assert spend(service, token, device.csr).expect(201).json == first
     assert len(devices_of(service)) == 1
     device.pull().expect(200)
-    spend(service, token, make_csr(folder, "P-256")).expect(409, "token_spent")
+    for other in (make_csr(folder, "P-256"), "no request"):
+        spend(service, token, other).expect(409, "token_spent")
     service.stop()
     service.env.update(clock("+9m"))
     service.start()
@@ -716,6 +717,21 @@ def a_renewal_gives_a_new_certificate_and_the_old_one_works_on(folder):
         assert len(device.history()) == 1, "the new one"
         assert f"URI:urn:uuid:{device.id}" in text_of(device.certificate)
     assert len(devices_of(service)) == 3
+
+
+@test
+def a_spent_token_gives_no_certificate_again_once_its_device_uses_the_next_one(folder):
+    service = Service(folder)
+    device = Device(service, folder / "device", "P-256")
+    token = service.enrolment_token(UPN)
+    first = device.enrol(token).expect(201).json
+    body, new_key = renewal(device)
+    answer = renew(device, body).expect(201).json
+    assert spend(service, token, device.csr).expect(201).json == first
+    device.certificate.write_text(answer["certificate"])
+    device.key.write_bytes(new_key.read_bytes())
+    device.pull().expect(200)
+    assert "renewed since" in spend(service, token, device.csr).expect(409, "token_spent").json["detail"]
 
 
 @test
