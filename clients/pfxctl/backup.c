@@ -102,8 +102,8 @@ static int on_size(void *arg, uint64_t bytes)
 	if (free_bytes >= left_alone && free_bytes - left_alone >= bytes)
 		return EXIT_DONE;
 	return trouble(EXIT_LOCAL, "there is no room for %s: it takes %llu MiB, %llu are free, and %u of them "
-		       "([keeper] min_free_mib) are left alone", b->path, (unsigned long long)(bytes / MIB + 1),
-		       (unsigned long long)(free_bytes / MIB), b->min_free_mib);
+		       "([keeper] min_free_mib) are left alone", b->path, (unsigned long long)bytes / MIB + 1,
+		       (unsigned long long)free_bytes / MIB, b->min_free_mib);
 }
 
 /* There was asked for room for so many, and the disk is root's. */

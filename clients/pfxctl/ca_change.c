@@ -71,7 +71,7 @@ static void tell_needed(const struct change *c, const struct msg_authority *m)
 /* A bit for each but the newest that nobody needs. */
 static int find_unneeded(struct change *c, unsigned *ret_drop, unsigned *ret_needed)
 {
-	struct view fields;
+	struct view fields = view_text("");
 	struct msg_authorities all;
 	struct msg_authority one;
 	BUF answer = buf_new(FRAME_MAX_BYTES);

@@ -44,7 +44,7 @@ static void tell_part(struct doctor *d, const struct msg_health_part *part)
 
 static bool check_health(struct doctor *d)
 {
-	struct view fields;
+	struct view fields = view_text("");
 	struct msg_health health;
 	struct msg_health_part part;
 	BUF answer = buf_new(FRAME_MAX_BYTES);
@@ -143,7 +143,7 @@ void doctor_check_keeper(struct doctor *d)
 {
 	static const char new_ca[] = "pfxctl ca rotate gives it a successor, which devices learn of when they pull: those that do "
 				     "not in time have to enrol again";
-	struct view fields;
+	struct view fields = view_text("");
 	struct msg_inspection m;
 	BUF answer = buf_new(FRAME_MAX_BYTES);
 	/* To ask would start one that was stopped, and wait long for one that does not stay up. */

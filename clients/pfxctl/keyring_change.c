@@ -227,7 +227,7 @@ static int restart(const struct change *c)
 {
 	static const char *const arguments[] = { "systemctl", "restart", "pfxd-keeper.service", NULL };
 	char said[CHILD_SAID_MAX];
-	int status;
+	int status = 0;
 	BUF nothing = buf_new(CHILD_SAID_MAX);
 	const struct child child = { .program = SYSTEMCTL, .arguments = arguments, .seconds = RESTART_SECONDS };
 	if (c->cli->value[OPT_DEV])

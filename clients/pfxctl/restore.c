@@ -65,7 +65,7 @@ static int hand_over(const struct cli *cli, const struct server *server, struct 
 /* The next keeper answers when it has the backup in its place and has looked at it. */
 static int await_service(const struct server *server)
 {
-	struct view fields;
+	struct view fields = view_text("");
 	struct msg_inspection m;
 	BUF answer = buf_new(FRAME_MAX_BYTES);
 	int rc = answer ? local_ask(server, VERB_INSPECT, AFTER_RESTORE_SECONDS, answer, &fields) :

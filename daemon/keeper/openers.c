@@ -406,7 +406,7 @@ int openers_csr(struct openers *o, struct buf *request, struct buf *answer, stru
 int openers_check_identity(struct openers *o, struct buf *request)
 {
 	BUF answer = buf_new(FRAME_MAX_BYTES);
-	struct view fields;
+	struct view fields = view_text("");
 	struct msg_nothing nothing;
 	int rc = answer ? exchange(&o->check, view_text("any"), request, answer, &fields) :
 			  fail(FAULT_UNAVAILABLE, "no memory for an answer");
