@@ -33,7 +33,10 @@ struct step {
 	uint8_t *bytes; /* NAME, RENAME: the name */
 };
 
-enum { NO_FILE = 0, THE_FOLDER = -1 };
+enum { NO_FILE = 0, THE_FOLDER = -1, THE_INDEX = -2 }; /* the -shm file: it can fail, but is not noted */
+
+/* What a call needs of the disk. Only a call that takes room meets a full one. */
+enum need { READS, CHANGES, TAKES_ROOM };
 
 static struct {
 	pthread_mutex_t lock;
@@ -77,13 +80,18 @@ static bool ends_with(const char *text, const char *end)
 	return a >= b && strcmp(text + a - b, end) == 0;
 }
 
+/* Whether path is the folder, or in it. */
+static bool is_ours(const char *path)
+{
+	size_t len = strlen(disk.folder);
+	return len > 0 && strncmp(path, disk.folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
 /* The name of path in the folder, or NULL. */
 static const char *name_of(const char *path)
 {
 	size_t len = strlen(disk.folder);
-	if (len == 0 || strncmp(path, disk.folder, len) != 0 || path[len] != '/' || ends_with(path, "-shm"))
-		return NULL;
-	return path + len + 1;
+	return is_ours(path) && path[len] == '/' && !ends_with(path, "-shm") ? path + len + 1 : NULL;
 }
 
 static int find(const char *name)
@@ -111,15 +119,19 @@ static int file_of(int fd)
 }
 
 /* Whether this call is to fail. The lock is held. */
-static bool fails(bool writes)
+static bool fails(enum need need)
 {
-	if (!disk.armed || (!writes && disk.fault == DISK_WRITES_UNTIL_MENDED))
+	static const enum need least[] = {
+		[DISK_ONE_CALL] = READS, [DISK_CALLS_UNTIL_MENDED] = READS, [DISK_WRITES_UNTIL_MENDED] = CHANGES,
+		[DISK_FULL_UNTIL_MENDED] = TAKES_ROOM,
+	};
+	if (!disk.armed || need < least[disk.fault])
 		return false;
 	size_t call = disk.calls++;
 	bool hit = disk.fault == DISK_ONE_CALL ? call == disk.fail_at : call >= disk.fail_at;
 	disk.failed |= hit;
 	if (hit)
-		errno = EIO;
+		errno = disk.fault == DISK_FULL_UNTIL_MENDED ? ENOSPC : EIO;
 	return hit;
 }
 
@@ -138,18 +150,72 @@ static ssize_t end(ssize_t result)
 
 /* ---- the calls ---- */
 
+static int access_to(const char *path, int mode)
+{
+	return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
+}
+
+/* Also what is only asked about a name needs the disk. */
+int access(const char *path, int mode)
+{
+	begin();
+	return (int)end(is_ours(path) && fails(READS) ? -1 : access_to(path, mode));
+}
+
+static int status_of(const char *path, void *ret, int flags)
+{
+	begin();
+	return (int)end(is_ours(path) && fails(READS) ? -1 : syscall(SYS_newfstatat, AT_FDCWD, path, ret, flags));
+}
+
+int stat(const char *path, struct stat *ret)
+{
+	return status_of(path, ret, 0);
+}
+
+int stat64(const char *path, struct stat64 *ret)
+{
+	return status_of(path, ret, 0);
+}
+
+int lstat(const char *path, struct stat *ret)
+{
+	return status_of(path, ret, AT_SYMLINK_NOFOLLOW);
+}
+
+int lstat64(const char *path, struct stat64 *ret)
+{
+	return status_of(path, ret, AT_SYMLINK_NOFOLLOW);
+}
+
+static int status_of_open(int fd, void *ret)
+{
+	begin();
+	return (int)end(file_of(fd) != NO_FILE && fails(READS) ? -1 : syscall(SYS_fstat, fd, ret));
+}
+
+int fstat(int fd, struct stat *ret)
+{
+	return status_of_open(fd, ret);
+}
+
+int fstat64(int fd, struct stat64 *ret)
+{
+	return status_of_open(fd, ret);
+}
+
 static int open_file(const char *path, int flags, mode_t mode)
 {
 	begin();
 	const char *name = name_of(path);
-	bool folder = disk.folder[0] && strcmp(path, disk.folder) == 0;
-	if ((name || folder) && fails(flags & O_CREAT && name && !find(name)))
+	bool makes = flags & O_CREAT && access_to(path, F_OK) < 0;
+	if (is_ours(path) && fails(makes ? TAKES_ROOM : READS))
 		return (int)end(-1);
 	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-	if (fd >= 0 && fd < FDS_MAX && folder)
-		disk.fds[fd] = THE_FOLDER;
-	else if (fd >= 0 && fd < FDS_MAX && name)
+	if (fd >= 0 && fd < FDS_MAX && name)
 		disk.fds[fd] = find(name) ? find(name) : make(name);
+	else if (fd >= 0 && fd < FDS_MAX && is_ours(path))
+		disk.fds[fd] = ends_with(path, "-shm") ? THE_INDEX : THE_FOLDER;
 	return (int)end(fd);
 }
 
@@ -191,19 +257,51 @@ int close(int fd)
 ssize_t pread64(int fd, void *p, size_t len, off64_t at)
 {
 	begin();
-	if (file_of(fd) != NO_FILE && fails(false))
+	if (file_of(fd) != NO_FILE && fails(READS))
 		return end(-1);
 	return end(syscall(SYS_pread64, fd, p, len, at));
+}
+
+/* On: from where the last one ended. */
+static ssize_t write_on(int fd, const void *p, size_t len)
+{
+	begin();
+	int file = file_of(fd);
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	if (fails(TAKES_ROOM))
+		return end(-1);
+	ssize_t n = syscall(SYS_write, fd, p, len);
+	if (file > NO_FILE && n > 0)
+		note(WRITE, file, (size_t)at, p, (size_t)n);
+	return end(n);
+}
+
+/* On what is none of our files these may wait for another thread, so not with the lock. */
+ssize_t read(int fd, void *p, size_t len)
+{
+	begin();
+	int file = file_of(fd);
+	bool failed = file != NO_FILE && fails(READS);
+	end(0);
+	return failed ? -1 : syscall(SYS_read, fd, p, len);
+}
+
+ssize_t write(int fd, const void *p, size_t len)
+{
+	begin();
+	int file = file_of(fd);
+	end(0);
+	return file == NO_FILE ? syscall(SYS_write, fd, p, len) : write_on(fd, p, len);
 }
 
 ssize_t pwrite64(int fd, const void *p, size_t len, off64_t at)
 {
 	begin();
 	int file = file_of(fd);
-	if (file != NO_FILE && fails(true))
+	if (file != NO_FILE && fails(TAKES_ROOM))
 		return end(-1);
 	ssize_t n = syscall(SYS_pwrite64, fd, p, len, at);
-	if (file != NO_FILE && n > 0)
+	if (file > NO_FILE && n > 0)
 		note(WRITE, file, (size_t)at, p, (size_t)n);
 	return end(n);
 }
@@ -212,10 +310,10 @@ int ftruncate64(int fd, off64_t len)
 {
 	begin();
 	int file = file_of(fd);
-	if (file != NO_FILE && fails(true))
+	if (file != NO_FILE && fails(CHANGES))
 		return (int)end(-1);
 	int rc = (int)syscall(SYS_ftruncate, fd, len);
-	if (file != NO_FILE && rc == 0)
+	if (file > NO_FILE && rc == 0)
 		note(TRUNCATE, file, 0, NULL, (size_t)len);
 	return (int)end(rc);
 }
@@ -227,10 +325,10 @@ static int sync_file(int fd)
 	int file = file_of(fd);
 	if (file == NO_FILE)
 		return (int)end(syscall(SYS_fsync, fd));
-	bool failed = fails(true);
+	bool failed = fails(CHANGES);
 	if (file == THE_FOLDER && !failed)
 		note(SYNC_NAMES, file, 0, NULL, 0);
-	else if (file != THE_FOLDER)
+	else if (file > NO_FILE)
 		note(failed ? SYNC_FAILED : SYNC, file, 0, NULL, 0);
 	return (int)end(failed ? -1 : 0);
 }
@@ -250,7 +348,7 @@ int unlink(const char *path)
 	begin();
 	const char *name = name_of(path);
 	int file = name ? find(name) : NO_FILE;
-	if (file != NO_FILE && fails(true))
+	if (is_ours(path) && fails(CHANGES))
 		return (int)end(-1);
 	int rc = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 	if (file != NO_FILE && rc == 0) {
@@ -265,7 +363,7 @@ int rename(const char *from, const char *to)
 	begin();
 	const char *name = name_of(from), *new_name = name_of(to);
 	int file = name && new_name ? find(name) : NO_FILE;
-	if (file != NO_FILE && fails(true))
+	if (file != NO_FILE && fails(TAKES_ROOM))
 		return (int)end(-1);
 	int rc = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 	if (file != NO_FILE && rc == 0) {
@@ -326,17 +424,26 @@ size_t disk_steps(void)
 
 void disk_break(enum disk_fault fault, size_t n)
 {
+	begin();
 	disk.fault = fault;
 	disk.fail_at = n;
 	disk.calls = 0;
 	disk.failed = false;
 	disk.armed = true;
+	end(0);
+}
+
+bool disk_has_failed(void)
+{
+	begin();
+	return end(disk.failed);
 }
 
 bool disk_mend(void)
 {
+	begin();
 	disk.armed = false;
-	return disk.failed;
+	return end(disk.failed);
 }
 
 /* ---- the cut ---- */

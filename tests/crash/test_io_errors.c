@@ -1,6 +1,6 @@
 /* Input and output that fails: at each system call on the database's files in turn, once, and until the disk is
- * mended. What must write gets 503 and leaves nothing; the service goes on without a restart; and nothing that was
- * acknowledged is lost by what the kernel did with the pages that it could not write. */
+ * mended or has room again. What must write gets 503 and leaves nothing; the service goes on without a restart; and
+ * nothing that was acknowledged is lost by what the kernel did with the pages that it could not write. */
 #include "disk.h"
 #include "world.h"
 
@@ -100,8 +100,8 @@ static bool fail_at(const struct act *act, enum disk_fault fault, size_t n)
 	if (rc < 0 && rc != -FAULT_UNAVAILABLE)
 		print_error("call %zu: %s\n", n, fault_detail());
 	assert_true(rc == 0 || rc == -FAULT_UNAVAILABLE);
-	assert_true(sure || fault == DISK_WRITES_UNTIL_MENDED);
-	if (rc < 0 && fault == DISK_WRITES_UNTIL_MENDED)
+	assert_true(sure || fault != DISK_ONE_CALL);
+	if (rc < 0 && fault > DISK_CALLS_UNTIL_MENDED)
 		assert_304(etag);
 	bool failed = disk_mend();
 	if (sure)
@@ -119,8 +119,10 @@ static bool fail_at(const struct act *act, enum disk_fault fault, size_t n)
 
 static void fail_everywhere(const struct act *act)
 {
-	static const char *const names[] = { "one call fails", "all writes fail from one call on" };
-	for (int fault = 0; fault < 2; fault++) {
+	static const char *const names[] = { "one call fails", "all calls fail from one on",
+					     "all writes fail from one on",
+					     "the disk is full from one write on" };
+	for (int fault = 0; fault < DISK_FAULTS; fault++) {
 		size_t n = 0;
 		while (fail_at(act, (enum disk_fault)fault, n))
 			n++;
