@@ -160,12 +160,13 @@ $(BUILD)/tests/crash/sql/sql.h: sql/generate $(wildcard sql/*.sql tests/crash/*.
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@$(@D)/generate > $@
-$(BUILD)/tests/crash/db.o: override UNCOUNTED =
-$(BUILD)/tests/crash/db.o: daemon/keeper/db.c $(BUILD)/tests/crash/sql/sql.h
+CRASH_DB     = $(BUILD)/tests/crash/db.o $(BUILD)/tests/crash/db_copy.o
+$(CRASH_DB): override UNCOUNTED =
+$(CRASH_DB): $(BUILD)/tests/crash/%.o: daemon/keeper/%.c $(BUILD)/tests/crash/sql/sql.h
 	@echo '  CC    $<, with one migration more'
 	$(Q)$(CC) -I$(BUILD)/tests/crash/sql $(CFLAGS) -c $< -o $@
 $(CRASH_SHARED) $(CRASH_TESTS:%=%.o): $(BUILD)/sql.h
-$(BUILD)/tests/crash/test_%: $(BUILD)/tests/crash/test_%.o $(CRASH_SHARED) $(BUILD)/tests/crash/db.o $(BUILD)/keeper.a \
+$(BUILD)/tests/crash/test_%: $(BUILD)/tests/crash/test_%.o $(CRASH_SHARED) $(CRASH_DB) $(BUILD)/keeper.a \
 			     $(BUILD)/common.a $(BUILD)/pfxd-opener
 	$(Q)$(CC) $(LDFLAGS) $(filter-out %/pfxd-opener,$^) -lcmocka $(LIBS_keeper) -o $@
 

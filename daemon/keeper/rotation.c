@@ -219,7 +219,7 @@ static int count_old(struct keeper *k)
 }
 
 /* The test value first: from then on the older keyring alone is refused at a start, instead of half working. */
-static int turn(struct keeper *k, bool tell)
+int rotation_turn(struct keeper *k, bool tell, const atomic_bool *stopping)
 {
 	int rc = db_write(k->db, note, k);
 	if (rc == 0 && keyring_wrapping_id(k->keyring, 1))
@@ -231,7 +231,7 @@ static int turn(struct keeper *k, bool tell)
 	if (rc < 0 || atomic_load(&k->to_rewrap) == 0)
 		return rc;
 	uint64_t before = atomic_load(&k->rewrapped);
-	rc = rewrap_all(k, tell, &k->rotation->stopping);
+	rc = rewrap_all(k, tell, stopping);
 	if (rc == 0)
 		rc = count_old(k);
 	uint64_t done = atomic_load(&k->rewrapped) - before;
@@ -249,7 +249,7 @@ static void *rotation_main(void *arg)
 	bool tell = true;
 	int rc;
 	do {
-		rc = turn(k, tell);
+		rc = rotation_turn(k, tell, &k->rotation->stopping);
 		wipe_traces();
 		if (rc < 0)
 			log_detail(EVENT_NOT_REWRAPPED, "%s; it is tried again", fault_detail());

@@ -10,6 +10,8 @@
 int rotation_start(struct keeper *k);
 /* Ends it after the batch that is under way. */
 void rotation_stop(struct keeper *k);
+/* What it does each time. tell: log what does not open. */
+int rotation_turn(struct keeper *k, bool tell, const atomic_bool *stopping);
 
 /* Appends the counts as msg_health_metric. */
 int rotation_put_metrics(struct keeper *k, struct buf *ret);
