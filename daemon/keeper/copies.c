@@ -52,6 +52,15 @@ static int remove_copy(const char *path)
 	return rc < 0 ? rc : remove_file(path);
 }
 
+/* How long the file is; -1 where there is none. Where the disk does not tell, nobody may take it for gone. */
+static int find_length(const char *path, off_t *ret)
+{
+	struct stat st;
+	bool there = lstat(path, &st) == 0;
+	*ret = there ? st.st_size : -1;
+	return there || errno == ENOENT ? 0 : fail(FAULT_UNAVAILABLE, "can not look at %s: %s", path, strerror(errno));
+}
+
 /* ---- one copy ---- */
 
 static int begin(struct keeper *k, atomic_bool *taken, const char *ending, struct copy *ret)
@@ -165,14 +174,16 @@ static int sync_folder_of(const char *path)
 /* The last connection that closes brings the log into the file and removes it. Where it could not, the log is there. */
 int copy_close(struct copy *copy)
 {
-	struct stat st;
+	off_t length;
 	char log[COPY_PATH_MAX + 8];
 	int rc = db_truncate_log(copy->opened.db);
 	db_close(copy->opened.db);
 	copy->opened.db = NULL;
 	if (rc == 0)
 		rc = join(log, copy->path, "-wal");
-	if (rc == 0 && stat(log, &st) == 0 && st.st_size > 0)
+	if (rc == 0)
+		rc = find_length(log, &length);
+	if (rc == 0 && length > 0)
 		rc = fail(FAULT_UNAVAILABLE, "the log of the copy could not be emptied");
 	if (rc == 0)
 		rc = remove_beside(copy->path);
@@ -234,9 +245,11 @@ int copies_settle(const char *database, bool *ret_restored)
 {
 	const char *const endings[] = { backup_ending, restore_ending, verify_ending };
 	char path[COPY_PATH_MAX + 8];
-	struct stat st;
+	off_t length;
 	int rc = join(path, database, committed_ending);
-	*ret_restored = rc == 0 && lstat(path, &st) == 0;
+	if (rc == 0)
+		rc = find_length(path, &length);
+	*ret_restored = rc == 0 && length >= 0;
 	if (*ret_restored)
 		rc = settle_committed(database, path);
 	for (size_t i = 0; rc == 0 && i < sizeof endings / sizeof endings[0]; i++) {

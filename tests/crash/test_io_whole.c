@@ -17,6 +17,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ enum { STEP = 3, FILE_MAX = 1 << 24, PEER_MS = 60 * 1000 };
 
 static struct world w;
 static char work[64], image[64];
+static struct buf *brought;  /* a backup: of a time when the first identity had been deleted */
 static struct buf *received; /* the backup that was made last */
 
 struct act {
@@ -90,7 +92,7 @@ static const char *const of_database[] = { "pfxd.db", "pfxd.db-wal", "pfxd.db-sh
 static const char *const nothing[] = { NULL };
 
 /* What an act begins with: at most these. */
-static const char *const kept_names[] = { "pfxd.db", "pfxd.db-wal", "pfxd.db.backup" };
+static const char *const kept_names[] = { "pfxd.db", "pfxd.db-wal", "pfxd.db.restored", "pfxd.db.backup" };
 static struct buf *kept[COUNT_OF(kept_names)];
 
 static void keep_files(void)
@@ -264,6 +266,46 @@ static int verify_database(void)
 	return verify(view_text(""), 2);
 }
 
+/* ---- a restore ---- */
+
+static void prepare_brought(void)
+{
+	prepare_two();
+	assert_done(world_open(&w));
+	assert_done(call_delete(&w, &w.first));
+	world_close(&w);
+	read_file(w.path, brought);
+	world_put(&w, work);
+	prepare_two();
+}
+
+static int restore(void)
+{
+	BUF request = buf_of(KIB);
+	BUF answer = buf_of(REQUEST_MAX);
+	struct msg_restored m;
+	const struct msg_restore asked = { .bytes = buf_len(brought), .replace = 1 };
+	assert_done(put_restore(request, &asked));
+	int rc = ask(answer_restore, buf_view(brought), request, answer);
+	if (rc < 0)
+		return rc;
+	assert_done(read_restored(buf_view(answer), &m));
+	assert_int_equal(m.held, 1);
+	assert_int_equal(m.identities, 1);
+	assert_int_equal(m.unreadable, 0);
+	return 0;
+}
+
+static void is_restored(void)
+{
+	char etag[64];
+	BUF json = buf_of(REQUEST_MAX);
+	assert_int_equal(look_up(&w, "SELECT count(*) FROM identities"), 1);
+	assert_int_equal(look_up(&w, "SELECT count(*) FROM removals"), 1);
+	assert_int_equal(look_up(&w, "SELECT count(*) FROM audit WHERE event = 'service.restore'"), 1);
+	assert_fault(call_pull(&w, &w.device, NULL, json, etag), FORBIDDEN);
+}
+
 /* ---- starts ---- */
 
 /* Closes the database and leaves what a keeper that was killed would: what it wrote last is in the log alone. */
@@ -279,6 +321,14 @@ static void close_as_if_killed(void)
 	world_close(&w);
 	write_file(w.path, buf_view(database));
 	write_file(path, buf_view(log));
+}
+
+static void prepare_restored(void)
+{
+	prepare_brought();
+	assert_done(world_open(&w));
+	assert_done(restore());
+	close_as_if_killed();
 }
 
 static int start(void)
@@ -383,6 +433,8 @@ static void fail_everywhere(const struct act *act)
 static const struct act rotation = { "a rotation", prepare_rotation, rotate, both_open, rotate, is_rotated, false };
 static const struct act verification = { "a verification", prepare_two, verify_database, look_at_both, verify_database,
 					 both_are_there, false };
+static const struct act restored_start = { "the start after a restore", prepare_restored, start, look_at_nothing, start,
+					   is_restored, true };
 static const struct act killed_start = { "the start after a kill", prepare_killed, start, look_at_nothing, start,
 					 both_are_there, true };
 static const struct act first_start = { "a first start", prepare_nothing, start, look_at_nothing, start, is_begun,
@@ -427,6 +479,11 @@ TEST(a_verification_meets_an_error_at_each_call_and_calls_nothing_unreadable)
 	fail_everywhere(&verification);
 }
 
+TEST(the_start_after_a_restore_meets_an_error_at_each_call_and_never_takes_the_old_database)
+{
+	fail_everywhere(&restored_start);
+}
+
 TEST(the_start_after_a_kill_meets_an_error_at_each_call_and_the_next_one_finds_everything)
 {
 	fail_everywhere(&killed_start);
@@ -455,6 +512,8 @@ static int make(void **state)
 	world_make(&w);
 	world_folder(&w, "work", work);
 	world_folder(&w, "image", image);
+	signal(SIGTERM, SIG_IGN); /* a keeper that has restored asks itself to end */
+	brought = buf_of(FILE_MAX);
 	received = buf_of(FILE_MAX);
 	return 0;
 }
@@ -464,6 +523,7 @@ static int forget(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(kept); i++)
 		buf_free(kept[i]);
+	buf_free(brought);
 	buf_free(received);
 	world_free(&w);
 	return 0;
@@ -477,6 +537,7 @@ int main(void)
 		io_test(a_rotation_meets_an_error_at_each_call_and_every_identity_opens_all_the_time),
 		io_test(a_rotation_that_the_disk_stopped_goes_on_by_itself),
 		io_test(a_verification_meets_an_error_at_each_call_and_calls_nothing_unreadable),
+		io_test(the_start_after_a_restore_meets_an_error_at_each_call_and_never_takes_the_old_database),
 		io_test(the_start_after_a_kill_meets_an_error_at_each_call_and_the_next_one_finds_everything),
 		io_test(a_first_start_meets_an_error_at_each_call_and_is_done_by_the_next_one),
 	};
