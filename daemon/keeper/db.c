@@ -27,11 +27,14 @@ struct statement {
 
 /* ---- errors ---- */
 
-/* SQLite takes a page that the disk does not give (EIO) for a damaged one, and says so again on the way back. Whoever
- * asks it something clears errno before, so that the two can be told apart. */
+bool db_page_is_unread(int code)
+{
+	return (code & 0xff) == SQLITE_CORRUPT && errno == EIO;
+}
+
 static bool is_read_error(const struct connection *c, int code)
 {
-	return (code & 0xff) == SQLITE_CORRUPT && (errno == EIO || (c && c->writes && c->db->doubted));
+	return db_page_is_unread(code) || ((code & 0xff) == SQLITE_CORRUPT && c && c->writes && c->db->doubted);
 }
 
 int db_broken(struct connection *c, int code, const char *doing)

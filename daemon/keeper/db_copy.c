@@ -41,6 +41,8 @@ static void finalize(sqlite3_stmt **s)
 
 static int broken(sqlite3 *handle, int code, const char *doing)
 {
+	if (db_page_is_unread(code))
+		return fail(FAULT_UNAVAILABLE, "%s: %s", doing, sqlite3_errstr(SQLITE_IOERR));
 	const char *why = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
 	if ((code & 0xff) == SQLITE_NOTADB)
 		return fail(FAULT_MALFORMED_REQUEST, "it is no database of this service");
@@ -51,12 +53,14 @@ static int broken(sqlite3 *handle, int code, const char *doing)
 
 static int run_text(sqlite3 *handle, const char *sql)
 {
+	errno = 0;
 	int code = sqlite3_exec(handle, sql, NULL, NULL, NULL);
 	return code == SQLITE_OK ? 0 : broken(handle, code, "run");
 }
 
 static int open_handle(const char *path, int flags, sqlite3 **ret)
 {
+	errno = 0;
 	int code = sqlite3_open_v2(path, ret, flags | SQLITE_OPEN_NOMUTEX, NULL);
 	if (code != SQLITE_OK)
 		return broken(*ret, code, "open");
@@ -78,6 +82,7 @@ static int finish(sqlite3_backup *b, sqlite3 *to, int code, int rc)
 
 static int copy_pages(sqlite3 *from, sqlite3 *to, const struct db_watch *watch)
 {
+	errno = 0;
 	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
 	int code = SQLITE_OK, rc = 0;
 	if (!b)
@@ -130,6 +135,7 @@ int db_copy(struct db *from, const char *to, const struct db_watch *watch)
 static int ask(sqlite3 *handle, const char *sql, char *ret, size_t size)
 {
 	PREPARED s = NULL;
+	errno = 0;
 	int code = sqlite3_prepare_v2(handle, sql, -1, &s, NULL);
 	ret[0] = '\0';
 	if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
@@ -183,6 +189,7 @@ static int compare_objects(sqlite3 *handle, sqlite3 *model)
 {
 	PREPARED one = NULL;
 	PREPARED other = NULL;
+	errno = 0;
 	int code = sqlite3_prepare_v2(handle, objects, -1, &one, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(model, objects, -1, &other, NULL);
@@ -235,7 +242,10 @@ static int check_integrity(sqlite3 *handle, const struct db_watch *watch)
 	sqlite3_progress_handler(handle, 0, NULL, NULL);
 	if (i.rc < 0)
 		return fail((enum fault)-i.rc, "%s", i.why);
-	return rc < 0 || strcmp(said, "ok") == 0 ? rc : fail(FAULT_TAMPERED, "it is damaged: %s", said);
+	if (rc < 0 || strcmp(said, "ok") == 0)
+		return rc;
+	return db_page_is_unread(SQLITE_CORRUPT) ? broken(handle, SQLITE_CORRUPT, "read it") :
+						   fail(FAULT_TAMPERED, "it is damaged: %s", said);
 }
 
 int db_copy_check(const char *path, const struct db_watch *watch)

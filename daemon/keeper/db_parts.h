@@ -52,6 +52,9 @@ int db_connect(struct db *db, bool writer, struct connection **ret);
 void db_disconnect(struct connection *c);
 /* All readers. None may be in use. */
 void db_disconnect_readers(struct db *db);
+/* SQLite takes a page that the disk does not give (EIO) for a damaged one, and says so again on the way back. Whoever
+ * asks it something clears errno before, so that the two can be told apart. */
+bool db_page_is_unread(int code);
 /* Turns SQLite's code into ours. An I/O error of the writer leaves the database doubted. c may be NULL. */
 int db_broken(struct connection *c, int code, const char *doing);
 int db_run_text(struct connection *c, const char *sql);

@@ -242,6 +242,44 @@ static void is_rotated(void)
 	assert_int_equal(atomic_load(&w.keeper.to_rewrap), 0);
 }
 
+/* ---- a backup ---- */
+
+static int back_up(void)
+{
+	BUF request = buf_of(KIB);
+	BUF answer = buf_of(REQUEST_MAX);
+	struct msg_backed_up m;
+	int rc = ask(answer_backup, view_text(""), request, answer);
+	if (rc < 0)
+		return rc;
+	assert_done(read_backed_up(buf_view(answer), &m));
+	assert_int_equal(m.identities, 2);
+	assert_int_equal(m.bytes, buf_len(received));
+	return 0;
+}
+
+/* What was told to be a backup is one. */
+static void is_whole(void)
+{
+	char folder[64], path[96];
+	others(image, nothing, true);
+	strcpy(folder, w.folder);
+	strcpy(path, w.path);
+	strcpy(w.folder, image);
+	snprintf(w.path, sizeof w.path, "%s/pfxd.db", image);
+	write_file(w.path, buf_view(received));
+	assert_int_equal(look_up(&w, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+	assert_int_equal(look_up(&w, "SELECT count(*) FROM identities"), 2);
+	strcpy(w.folder, folder);
+	strcpy(w.path, path);
+}
+
+static void look_at_backup(int rc)
+{
+	if (rc == 0)
+		is_whole();
+}
+
 /* ---- a verification ---- */
 
 static int verify(struct view file, uint64_t identities)
@@ -266,7 +304,7 @@ static int verify_database(void)
 	return verify(view_text(""), 2);
 }
 
-/* ---- a restore ---- */
+/* ---- a verification of a file, and a restore of it ---- */
 
 static void prepare_brought(void)
 {
@@ -277,6 +315,11 @@ static void prepare_brought(void)
 	read_file(w.path, brought);
 	world_put(&w, work);
 	prepare_two();
+}
+
+static int verify_file(void)
+{
+	return verify(buf_view(brought), 1);
 }
 
 static int restore(void)
@@ -296,6 +339,16 @@ static int restore(void)
 	return 0;
 }
 
+/* Nothing is written to what is to be replaced; where it was not to be, the service goes on. */
+static void is_decided(int rc)
+{
+	char token[64];
+	if (rc == 0)
+		assert_fault(call_add_enrolment(&w, token), UNAVAILABLE);
+	else
+		both_are_there();
+}
+
 static void is_restored(void)
 {
 	char etag[64];
@@ -304,6 +357,13 @@ static void is_restored(void)
 	assert_int_equal(look_up(&w, "SELECT count(*) FROM removals"), 1);
 	assert_int_equal(look_up(&w, "SELECT count(*) FROM audit WHERE event = 'service.restore'"), 1);
 	assert_fault(call_pull(&w, &w.device, NULL, json, etag), FORBIDDEN);
+}
+
+static void is_restored_by_next_start(void)
+{
+	world_close(&w);
+	assert_done(world_open(&w));
+	is_restored();
 }
 
 /* ---- starts ---- */
@@ -431,8 +491,13 @@ static void fail_everywhere(const struct act *act)
 }
 
 static const struct act rotation = { "a rotation", prepare_rotation, rotate, both_open, rotate, is_rotated, false };
+static const struct act backup = { "a backup", prepare_two, back_up, look_at_backup, back_up, is_whole, false };
 static const struct act verification = { "a verification", prepare_two, verify_database, look_at_both, verify_database,
 					 both_are_there, false };
+static const struct act verification_of_file = { "a verification of a file", prepare_brought, verify_file, look_at_both,
+						 verify_file, both_are_there, false };
+static const struct act restoring = { "a restore", prepare_brought, restore, is_decided, restore,
+				      is_restored_by_next_start, false };
 static const struct act restored_start = { "the start after a restore", prepare_restored, start, look_at_nothing, start,
 					   is_restored, true };
 static const struct act killed_start = { "the start after a kill", prepare_killed, start, look_at_nothing, start,
@@ -474,9 +539,24 @@ TEST(a_rotation_that_the_disk_stopped_goes_on_by_itself)
 	w.keeper.keyring = before;
 }
 
+TEST(a_backup_meets_an_error_at_each_call_and_is_whole_or_none)
+{
+	fail_everywhere(&backup);
+}
+
 TEST(a_verification_meets_an_error_at_each_call_and_calls_nothing_unreadable)
 {
 	fail_everywhere(&verification);
+}
+
+TEST(a_verification_of_a_file_meets_an_error_at_each_call_and_calls_nothing_damaged)
+{
+	fail_everywhere(&verification_of_file);
+}
+
+TEST(a_restore_meets_an_error_at_each_call_and_is_done_whole_or_the_service_goes_on)
+{
+	fail_everywhere(&restoring);
 }
 
 TEST(the_start_after_a_restore_meets_an_error_at_each_call_and_never_takes_the_old_database)
@@ -536,7 +616,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		io_test(a_rotation_meets_an_error_at_each_call_and_every_identity_opens_all_the_time),
 		io_test(a_rotation_that_the_disk_stopped_goes_on_by_itself),
+		io_test(a_backup_meets_an_error_at_each_call_and_is_whole_or_none),
 		io_test(a_verification_meets_an_error_at_each_call_and_calls_nothing_unreadable),
+		io_test(a_verification_of_a_file_meets_an_error_at_each_call_and_calls_nothing_damaged),
+		io_test(a_restore_meets_an_error_at_each_call_and_is_done_whole_or_the_service_goes_on),
 		io_test(the_start_after_a_restore_meets_an_error_at_each_call_and_never_takes_the_old_database),
 		io_test(the_start_after_a_kill_meets_an_error_at_each_call_and_the_next_one_finds_everything),
 		io_test(a_first_start_meets_an_error_at_each_call_and_is_done_by_the_next_one),
