@@ -391,6 +391,8 @@ int db_check(struct connection *c, unsigned seconds)
 	if (pthread_create(&thread, NULL, watch_main, &w) != 0)
 		return fail(FAULT_UNAVAILABLE, "no thread to watch the time");
 	int rc = db_ask(c, "PRAGMA quick_check(1)", said, sizeof said);
+	if (rc == 0 && strcmp(said, "ok") != 0 && db_page_is_unread(SQLITE_CORRUPT))
+		rc = fail(FAULT_UNAVAILABLE, "the database can not be read right now: %s", said);
 	watch_end(&w, thread);
 	if (clock_ms() >= w.until_ms)
 		return fail(FAULT_TIMED_OUT, "looking at the whole database took more than %u seconds", seconds);

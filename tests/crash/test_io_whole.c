@@ -304,6 +304,29 @@ static int verify_database(void)
 	return verify(view_text(""), 2);
 }
 
+/* ---- what pfxctl inspect and pfxctl audit verify look at ---- */
+
+static int inspect(void)
+{
+	BUF request = buf_of(KIB);
+	BUF answer = buf_of(REQUEST_MAX);
+	struct msg_inspection m;
+	int rc = ask(answer_inspect, view_text(""), request, answer);
+	if (rc < 0)
+		return rc;
+	assert_done(read_inspection(buf_view(answer), &m));
+	assert_int_equal(m.state, DATABASE_WHOLE);
+	assert_int_equal(m.identities, 2);
+	buf_reset(answer);
+	return ask(answer_verify, view_text(""), request, answer);
+}
+
+static void audit_is_believed(int rc)
+{
+	assert_false(atomic_load(&w.keeper.audit_broken));
+	look_at_both(rc);
+}
+
 /* ---- a verification of a file, and a restore of it ---- */
 
 static void prepare_brought(void)
@@ -494,6 +517,8 @@ static const struct act rotation = { "a rotation", prepare_rotation, rotate, bot
 static const struct act backup = { "a backup", prepare_two, back_up, look_at_backup, back_up, is_whole, false };
 static const struct act verification = { "a verification", prepare_two, verify_database, look_at_both, verify_database,
 					 both_are_there, false };
+static const struct act inspection = { "an inspection", prepare_two, inspect, audit_is_believed, inspect,
+				       both_are_there, false };
 static const struct act verification_of_file = { "a verification of a file", prepare_brought, verify_file, look_at_both,
 						 verify_file, both_are_there, false };
 static const struct act restoring = { "a restore", prepare_brought, restore, is_decided, restore,
@@ -547,6 +572,11 @@ TEST(a_backup_meets_an_error_at_each_call_and_is_whole_or_none)
 TEST(a_verification_meets_an_error_at_each_call_and_calls_nothing_unreadable)
 {
 	fail_everywhere(&verification);
+}
+
+TEST(an_inspection_meets_an_error_at_each_call_and_calls_nothing_damaged)
+{
+	fail_everywhere(&inspection);
 }
 
 TEST(a_verification_of_a_file_meets_an_error_at_each_call_and_calls_nothing_damaged)
@@ -618,6 +648,7 @@ int main(void)
 		io_test(a_rotation_that_the_disk_stopped_goes_on_by_itself),
 		io_test(a_backup_meets_an_error_at_each_call_and_is_whole_or_none),
 		io_test(a_verification_meets_an_error_at_each_call_and_calls_nothing_unreadable),
+		io_test(an_inspection_meets_an_error_at_each_call_and_calls_nothing_damaged),
 		io_test(a_verification_of_a_file_meets_an_error_at_each_call_and_calls_nothing_damaged),
 		io_test(a_restore_meets_an_error_at_each_call_and_is_done_whole_or_the_service_goes_on),
 		io_test(the_start_after_a_restore_meets_an_error_at_each_call_and_never_takes_the_old_database),
