@@ -268,9 +268,8 @@ class Company:
                                                   "keyUsage=critical,keyCertSign,cRLSign")) + "\n" +
                               ("subjectKeyIdentifier=hash\n" if skid else "subjectKeyIdentifier=none\n") +
                               "authorityKeyIdentifier=keyid\n")
-        when = ["faketime", start] if start else []
-        run(*when, "openssl", "x509", "-req", "-in", csr, "-CA", by or self.root, "-CAkey", key or self.key,
-            "-CAcreateserial", "-extfile", extensions, "-days", str(days), "-out", out, "-sha256")
+        run(*at_time(start and f"@{start}"), "openssl", "x509", "-req", "-in", csr, "-CA", by or self.root, "-CAkey",
+            key or self.key, "-CAcreateserial", "-extfile", extensions, "-days", str(days), "-out", out, "-sha256")
         return out.read_text()
 
 

@@ -215,7 +215,7 @@ def make_pair(folder, start=None, days=365, name="server"):
     """A CA, and a pair by it that began at a moment and lasts so many days. (certificate, key, CA's certificate)"""
     folder.mkdir()
     paths = [folder / n for n in ("server.pem", "server.key", "ca.pem")]
-    when = ["faketime", "-f", f"@{start}"] if start else []
+    when = at_time(start and f"@{start}")
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     run(*when, "openssl", "req", "-x509", *curve, "-keyout", folder / "ca.key", "-out", paths[2], "-subj", "/CN=CA",
         "-days", "9999")

@@ -161,7 +161,7 @@ def tls_pair(service, folder, name, start=None, days="30"):
     key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
                "-out", certificate, "-subj", "/CN=localhost", "-days", days, "-addext", "subjectAltName=DNS:localhost"]
-    run(*(["faketime", "-f", start] if start else []), *command)
+    run(*at_time(start), *command)
     shutil.copy(key, service.dir / "tls/server.key")
     shutil.copy(certificate, service.dir / "tls/server.pem")
     return run("openssl", "x509", "-in", certificate, "-noout", "-serial").stdout.decode().strip().split("=")[1]
