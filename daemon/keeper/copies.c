@@ -245,7 +245,7 @@ int copies_settle(const char *database, bool *ret_restored)
 {
 	const char *const endings[] = { backup_ending, restore_ending, verify_ending };
 	char path[COPY_PATH_MAX + 8];
-	off_t length;
+	off_t length = -1;
 	int rc = join(path, database, committed_ending);
 	if (rc == 0)
 		rc = find_length(path, &length);
