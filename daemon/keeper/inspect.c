@@ -49,7 +49,8 @@ void inspect_count(struct keeper *k)
 	struct ends ends = { 0 };
 	int64_t now_ms = clock_ms();
 	uint64_t changes = atomic_load(&k->counters.imports) + atomic_load(&k->counters.deletions);
-	bool due = !k->counted_ms || now_ms - k->counted_ms >= INSPECT_COUNT_SECONDS * 1000;
+	int64_t counted_ms = atomic_load(&k->counted_ms);
+	bool due = !counted_ms || now_ms - counted_ms >= INSPECT_COUNT_SECONDS * 1000;
 	if (!due && changes == k->counted_changes)
 		return;
 	if (db_read(k->db, &c) < 0 || statement_number(c, SQL_identities_count, &identities) < 0)
@@ -58,11 +59,10 @@ void inspect_count(struct keeper *k)
 	atomic_store(&k->identities, (uint64_t)identities);
 	if (!due || count_ends(c, &ends) < 0)
 		return;
-	k->counted_ms = now_ms;
 	atomic_store(&k->ending_7, ends.in_7);
 	atomic_store(&k->ending_30, ends.in_30);
 	atomic_store(&k->ending_90, ends.in_90);
-	atomic_store(&k->counted, true);
+	atomic_store(&k->counted_ms, now_ms);
 }
 
 int inspect_put_metrics(struct keeper *k, struct buf *ret)
@@ -89,7 +89,7 @@ int inspect_put_metrics(struct keeper *k, struct buf *ret)
 		  view_text(ending) },
 	};
 	size_t count = sizeof metrics / sizeof metrics[0];
-	if (!atomic_load(&k->counted)) /* the last three are not known yet: nothing is no zero */
+	if (!atomic_load(&k->counted_ms)) /* the last three are not known yet: nothing is no zero */
 		count -= ENDING_METRICS;
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < count; i++)

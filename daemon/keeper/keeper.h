@@ -47,14 +47,11 @@ struct keeper {
 	bool clock_unsaved;
 	/* Identities: sealed anew since the start; under an older wrapping key; of those, such as do not open. */
 	atomic_uint_fast64_t rewrapped, to_rewrap, not_rewrapped;
-	/* As inspect_count() counted them last, once counted is set; ending: device certificates that end within so many
-	 * days. */
-	atomic_bool counted;
+	/* As inspect_count() counted them last; ending: device certificates that end within so many days. When all of it was
+	 * counted; 0: not yet, and then these numbers mean nothing. */
 	atomic_uint_fast64_t identities, ending_7, ending_30, ending_90;
-	/* Of the health checks' thread alone: when all of it was counted (0: not yet), and the identities after how many
-	 * changes. */
-	int64_t counted_ms;
-	uint64_t counted_changes;
+	atomic_int_fast64_t counted_ms;
+	uint64_t counted_changes; /* of the health checks' thread alone: the identities after how many changes */
 };
 
 #endif

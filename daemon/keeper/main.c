@@ -95,7 +95,7 @@ static int open_all(struct keeper *k)
 static void tell_status(struct keeper *k, struct notify *n, bool refused)
 {
 	char openers[NOTIFY_COUNT_MAX], identities[NOTIFY_COUNT_MAX] = "identities not counted yet";
-	if (atomic_load(&k->counted))
+	if (atomic_load(&k->counted_ms))
 		notify_count(atomic_load(&k->identities), "identity", "identities", identities);
 	notify_status(n, "serving, %s, %s%s", notify_count(openers_count(k->openers), "opener", "openers", openers),
 		      identities, refused ? "; the last reload was refused, the log says why" : "");

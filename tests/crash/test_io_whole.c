@@ -4,7 +4,7 @@
  * called damaged; nothing that was acknowledged is lost; no copy is left behind; and when the disk is back, it can be
  * done: by the same keeper, or, where a start failed, by the next one.
  *
- * * What fails until it is mended begins to do so at every third call; PFXD_CRASH_STEP=1: at each. */
+ * What fails until it is mended begins to do so at every third call; PFXD_CRASH_STEP=1: at each. */
 #include "disk.h"
 #include "world.h"
 
