@@ -363,6 +363,9 @@ TEST(of_two_cas_of_one_name_the_one_that_issued_a_certificate_is_found_by_its_de
 	assert_int_equal(X509_set_subject_name(ca, name), 1);
 	assert_int_equal(X509_set_issuer_name(ca, name), 1);
 	assert_true(X509_sign(ca, ca_key, EVP_sha256()) > 0);
+	CERTIFICATE of_none = NULL; /* its CA has that name, and is not in the keyring */
+	assert_done(ca_issue(ca_key, ca, key, "d", "u", &of_none));
+	assert_fault(ca_of_der(of_none, &n), UNAUTHORIZED);
 	assert_done(keyring_put_ca(ca_key, ca, NULL, text));
 	assert_done(parse());
 	for (size_t i = 0; i < 2; i++) {
