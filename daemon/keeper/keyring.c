@@ -179,6 +179,9 @@ static X509 *read_certificate(struct view text)
 		return NULL;
 	const uint8_t *at = buf_data(der);
 	X509 *certificate = d2i_X509(NULL, &at, (long)buf_len(der));
+	/* OpenSSL reads the extensions when they are first asked for: now, and not while threads read them. */
+	if (certificate)
+		X509_check_purpose(certificate, -1, 0);
 	ERR_clear_error();
 	return certificate;
 }
