@@ -41,6 +41,7 @@ enum limits {
 	KEY_MAX_BYTES = 32 * KIB,      /* PKCS#8; RSA-16384 takes 9.5 KiB */
 	PKCS12_MAX_BYTES = 256 * KIB,  /* one that the opener made */
 	PKCS12_PASSWORD_CHARS = 43,
+	STORED_PKCS12_MAX_BYTES = PKCS12_PASSWORD_CHARS + PKCS12_MAX_BYTES,
 	DISTINGUISHED_NAME_MAX_BYTES = 4 * KIB,
 	SERIAL_MAX_CHARS = 128,
 	KEY_IDENTIFIER_MAX_BYTES = 64, /* RFC 5280 4.2.1.2: 20, or what its CA likes */
@@ -294,15 +295,16 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 #define FIELDS_opened_pfx(F) /* of opened_identity; of opened_certificate; of warning. At least one identity. */ \
 	F(list, identities, FRAME_MAX_BYTES) F(list, chain, LIST_MAX_BYTES) F(list, warnings, MIB)
 #define FIELDS_opened_identity(F) /* the n-th has the n-th password; chain: u8 indexes, issuer first, root last */ \
-	F(bytes, certificate, CERTIFICATE_MAX_BYTES) F(secret, key_secret, KEY_MAX_BYTES) \
+	F(bytes, certificate, CERTIFICATE_MAX_BYTES) \
 	F(secret, modern_secret, PKCS12_MAX_BYTES) F(secret, legacy_secret, PKCS12_MAX_BYTES) \
 	F(text, subject, DISTINGUISHED_NAME_MAX_BYTES) F(text, issuer, DISTINGUISHED_NAME_MAX_BYTES) \
 	F(text, serial, SERIAL_MAX_CHARS) F(bytes, key_identifier, KEY_IDENTIFIER_MAX_BYTES) F(time, not_before, 0) \
 	F(time, not_after, 0) F(u8, usages, USAGE_ALL) F(text, key_algorithm, KEY_ALGORITHM_MAX_BYTES) \
 	F(list, emails, EMAILS_MAX_BYTES) F(bytes, chain, PFX_CHAIN_MAX)
 #define FIELDS_opened_certificate(F) F(bytes, certificate, CERTIFICATE_MAX_BYTES)
-#define FIELDS_check_identity(F) /* both DER; the key as PKCS#8 */ \
-	F(bytes, certificate, CERTIFICATE_MAX_BYTES) F(secret, key_secret, KEY_MAX_BYTES)
+#define FIELDS_check_identity(F) /* two PKCS#12 files as stored: the password, then the file; SHA-256 of the certificate */ \
+	F(bytes, sha256, 32) F(secret, modern_secret, STORED_PKCS12_MAX_BYTES) \
+	F(secret, legacy_secret, STORED_PKCS12_MAX_BYTES)
 #define FIELDS_open_csr(F)     F(bytes, csr, CSR_MAX_BYTES) /* DER */
 #define FIELDS_opened_csr(F) /* kind: enum device_key_kind; RSA: modulus and exponent; EC: point, uncompressed */ \
 	F(u8, kind, DEVICE_KEY_P384) F(bytes, modulus, 512) F(u64, exponent, UINT64_MAX) F(bytes, point, 97)

@@ -55,11 +55,11 @@ SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after
 	imported_at, imported_by, mac
 FROM identities WHERE user_id = $1;
 -- identity_sealed
-SELECT key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
+SELECT key_id, wrapped_key, sealed_modern, sealed_legacy FROM identities WHERE id = $1;
 -- From this id on, which may be the one that was looked at last: no id comes before all others.
 -- identity_from
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
-	imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy
+	imported_at, imported_by, mac, key_id, wrapped_key, sealed_modern, sealed_legacy
 FROM identities WHERE id >= $1 ORDER BY id LIMIT 2;
 -- identity_of_user
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
@@ -71,18 +71,16 @@ SELECT id, user_id FROM identities WHERE issuer = $1 AND serial = $2 ORDER BY im
 SELECT id, user_id FROM identities WHERE key_identifier = $1 ORDER BY imported_at, id LIMIT $2;
 -- identity_insert
 INSERT INTO identities (id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm,
-	emails, chain, imported_at, imported_by, mac, key_id, wrapped_key, sealed_key, sealed_certificate, sealed_modern,
-	sealed_legacy, key_identifier)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
+	emails, chain, imported_at, imported_by, mac, key_id, wrapped_key, sealed_modern, sealed_legacy, key_identifier)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
 -- identities_under_from
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
-	imported_at, imported_by, mac, wrapped_key, sealed_key, sealed_certificate, sealed_modern, sealed_legacy
+	imported_at, imported_by, mac, wrapped_key, sealed_modern, sealed_legacy
 FROM identities WHERE key_id = $1 AND id >= $2 ORDER BY id LIMIT $3;
 -- identities_under_count
 SELECT count(*) FROM identities WHERE key_id = $1;
 -- identity_rewrap
-UPDATE identities SET key_id = $4, wrapped_key = $5, sealed_key = $6, sealed_certificate = $7, sealed_modern = $8,
-	sealed_legacy = $9
+UPDATE identities SET key_id = $4, wrapped_key = $5, sealed_modern = $6, sealed_legacy = $7
 WHERE id = $1 AND key_id = $2 AND wrapped_key = $3;
 -- identity_set_usages
 UPDATE identities SET usages = $2, mac = $3 WHERE id = $1;

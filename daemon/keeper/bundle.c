@@ -183,12 +183,12 @@ static void put_facts(struct buf *b, const struct identity *id)
 	put_usages(b, "currentFor", id->current_for);
 }
 
-/* Opens every sealed part and keeps the one that is delivered: damage to another one must be found now, not in the
+/* Opens both sealed parts and keeps the one that is delivered: damage to the other one must be found now, not in the
  * year in which it is needed. */
 static int open_parts(const struct key256 *key_secret, const struct binding *binding, struct statement *s,
 		      const char *wanted, struct buf *ret_secret)
 {
-	BUF other_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
+	BUF other_secret = buf_new(STORED_PKCS12_MAX_BYTES);
 	int rc = other_secret ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
 		buf_reset(other_secret);
@@ -226,7 +226,7 @@ static int open_identity(struct keeper *k, struct connection *c, const struct id
 static int put_identity(struct keeper *k, struct connection *c, const struct bundle *b, const struct identity *id,
 			struct buf *ret_secret)
 {
-	BUF opened_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
+	BUF opened_secret = buf_new(STORED_PKCS12_MAX_BYTES);
 	struct view pkcs12, password;
 	if (!opened_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for an identity");

@@ -14,7 +14,7 @@
 enum {
 	PARAMETERS_MAX = 24,
 	END_TRIES = 2,           /* of a reader's transaction */
-	CHECKPOINT_PAGES = 1000, /* in the log, before it is copied into the database */
+	CHECKPOINT_PAGES = 2000, /* in the log, before it is copied into the database */
 	MIGRATIONS = sizeof sql_migration / sizeof sql_migration[0],
 };
 
@@ -182,7 +182,7 @@ int db_connect(struct db *db, bool writer, struct connection **ret)
 		rc = db_run_text(c, common);
 	}
 	if (rc == 0 && writer)
-		rc = db_run_text(c, "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
+		rc = db_run_text(c, "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL;"
 				    "PRAGMA journal_size_limit=16777216;");
 	if (rc == 0 && writer)
 		rc = check_mode(c);

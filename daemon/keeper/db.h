@@ -13,7 +13,7 @@ struct db;
 struct connection;
 struct statement;
 
-enum { DB_READERS_MAX = 256, DB_GATE_MS = 200, DB_GIVE_BACK_PAGES = 64, DB_FREE_PAGES_KEPT = 256 };
+enum { DB_READERS_MAX = 256, DB_GATE_MS = 200, DB_GIVE_BACK_PAGES = 128, DB_FREE_PAGES_KEPT = 512 };
 
 /* Opens or makes the database at path and brings it to this program's version. UNAVAILABLE with a sentence if it can
  * not be opened; CONFLICT if it is newer than this program. The caller closes it. */

@@ -18,7 +18,7 @@
 
 enum {
 	MIGRATIONS = sizeof sql_migration / sizeof sql_migration[0],
-	STEP_PAGES = 256,       /* two megabytes */
+	STEP_PAGES = 512,       /* two megabytes */
 	STEP_PAUSE_MS = 1,
 	BUSY_MS = 5000,
 	WATCH_STEPS = 100000,   /* of SQLite's machine: a few milliseconds */

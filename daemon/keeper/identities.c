@@ -21,7 +21,7 @@
 enum {
 	ID_TOLD_MAX = 64,       /* bytes of the id of a row that somebody may have made */
 	ID_MAX_BYTES_STORED = 1000000000, /* of any text in SQLite */
-	ROW_SEALED_MAX_BYTES = CERTIFICATE_MAX_BYTES + KEY_MAX_BYTES + 2 * PKCS12_MAX_BYTES + 8 * KIB,
+	ROW_SEALED_MAX_BYTES = 2 * STORED_PKCS12_MAX_BYTES + 8 * KIB,
 	WORK_MS = 10,           /* so much, and then a pause of PAUSES times as long */
 	PAUSES = 2,
 	TRIES = 2,              /* before an opener's word is believed that a key does not fit */
@@ -67,8 +67,7 @@ static void stored_done(struct stored *s)
 static int keep_sealed(struct statement *s, struct stored *ret)
 {
 	enum { FIRST = columns_identity + 1 };
-	struct view *const views[] = { &ret->key_id, &ret->wrapped, &ret->sealed[0], &ret->sealed[1], &ret->sealed[2],
-				       &ret->sealed[3] };
+	struct view *const views[] = { &ret->key_id, &ret->wrapped, &ret->sealed[0], &ret->sealed[1] };
 	enum { COUNT = sizeof views / sizeof views[0] };
 	for (int i = 0; i < COUNT; i++)
 		buf_put_bytes(ret->bytes, column_view(s, FIRST + i));
@@ -117,46 +116,34 @@ static int fetch(struct verifying *v, struct stored *ret)
 
 /* ---- opening it ---- */
 
-struct unsealed {
-	struct buf *key_secret, *certificate, *pkcs12_secret;
-};
-
+/* Appends the request to an opener. */
 static int unseal_parts(const struct key256 *data_secret, const struct binding *binding, const struct stored *stored,
-			struct unsealed *ret)
+			struct buf *request_secret)
 {
-	struct buf *const bufs[] = { ret->key_secret, ret->certificate, ret->pkcs12_secret, ret->pkcs12_secret };
-	int rc = 0;
+	BUF modern_secret = buf_new(STORED_PKCS12_MAX_BYTES);
+	BUF legacy_secret = buf_new(STORED_PKCS12_MAX_BYTES);
+	struct buf *const bufs[SEAL_PARTS] = { modern_secret, legacy_secret };
+	int rc = modern_secret && legacy_secret ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
-		buf_reset(bufs[i]);
 		rc = unseal(data_secret, binding, seal_parts[i], stored->sealed[i], bufs[i]);
-		if (rc == 0 && bufs[i] == ret->pkcs12_secret && buf_len(bufs[i]) <= PKCS12_PASSWORD_CHARS)
+		if (rc == 0 && buf_len(bufs[i]) <= PKCS12_PASSWORD_CHARS)
 			rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
 	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	const struct msg_check_identity m = { .sha256 = stored->row.sha256, .modern_secret = buf_view(modern_secret),
+					      .legacy_secret = buf_view(legacy_secret) };
+	frame_begin(request_secret, VERB_CHECK_IDENTITY);
+	return put_check_identity(request_secret, &m);
 }
 
-static int unseal_stored(const struct keyring *keyring, const struct stored *stored, struct unsealed *ret)
+static int unseal_stored(const struct keyring *keyring, const struct stored *stored, struct buf *request_secret)
 {
 	KEY256 data_secret;
-	uint8_t sha256[32];
 	const struct binding binding = { .record = stored->row.id, .owner = stored->row.user_id,
 					 .sha256 = stored->row.sha256, .key_id = stored->key_id };
 	int rc = seal_open_key(keyring, stored->key_id, stored->wrapped, &data_secret);
-	if (rc == 0)
-		rc = unseal_parts(&data_secret, &binding, stored, ret);
-	if (rc == 0)
-		rc = digest_sha256(buf_view(ret->certificate), sha256);
-	if (rc == 0 && !view_equal(view_of(sha256, sizeof sha256), stored->row.sha256))
-		rc = fail(FAULT_TAMPERED, "its certificate is another one than its record says");
-	return rc;
-}
-
-static int put_request(const struct unsealed *unsealed, struct buf *request_secret)
-{
-	const struct msg_check_identity m = { .certificate = buf_view(unsealed->certificate),
-					      .key_secret = buf_view(unsealed->key_secret) };
-	frame_begin(request_secret, VERB_CHECK_IDENTITY);
-	return put_check_identity(request_secret, &m);
+	return rc < 0 ? rc : unseal_parts(&data_secret, &binding, stored, request_secret);
 }
 
 /* An opener may end for other reasons than what it reads: that a key does not fit must be said twice. Where there is no
@@ -180,18 +167,12 @@ static int ask_opener(struct verifying *v, struct buf *request_secret)
 /* TAMPERED or what the opener said: this one can not be read. UNAVAILABLE: it is not known. */
 static int open_stored(struct verifying *v, const struct stored *stored)
 {
-	BUF key_secret = buf_new(KEY_MAX_BYTES);
-	BUF certificate = buf_new(CERTIFICATE_MAX_BYTES);
-	BUF pkcs12_secret = buf_new(PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS);
-	BUF request_secret = buf_new(KEY_MAX_BYTES + CERTIFICATE_MAX_BYTES + KIB);
-	struct unsealed unsealed = { key_secret, certificate, pkcs12_secret };
-	if (!key_secret || !certificate || !pkcs12_secret || !request_secret)
+	BUF request_secret = buf_new(2 * STORED_PKCS12_MAX_BYTES + KIB);
+	if (!request_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	if (stored->row_rc < 0)
 		return fail((enum fault)-stored->row_rc, "%s", stored->row_why);
-	int rc = unseal_stored(v->of->keyring, stored, &unsealed);
-	if (rc == 0 && !v->only_unseal)
-		rc = put_request(&unsealed, request_secret);
+	int rc = unseal_stored(v->of->keyring, stored, request_secret);
 	return rc < 0 || v->only_unseal ? rc : ask_opener(v, request_secret);
 }
 

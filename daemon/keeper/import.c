@@ -15,7 +15,7 @@
 
 enum {
 	TRIES = 5, /* when somebody else makes the user, or imports the same, at the same time */
-	SEALED_MAX_BYTES = PKCS12_MAX_BYTES + PKCS12_PASSWORD_CHARS + 64,
+	SEALED_MAX_BYTES = STORED_PKCS12_MAX_BYTES + 64,
 };
 
 /* One identity on its way into the database. */
@@ -25,7 +25,7 @@ struct prepared {
 	uint8_t sha1[20], sha256[32], wrapped[SEAL_WRAPPED_BYTES];
 	struct buf *chain;
 	struct view key_identifier;
-	struct buf *key, *certificate, *modern, *legacy; /* sealed */
+	struct buf *modern, *legacy; /* sealed */
 	bool is_new;
 };
 
@@ -45,8 +45,6 @@ struct import {
 static void prepared_done(struct prepared *p)
 {
 	buf_free(p->chain);
-	buf_free(p->key);
-	buf_free(p->certificate);
 	buf_free(p->modern);
 	buf_free(p->legacy);
 }
@@ -135,8 +133,7 @@ static int prepare(struct import *im, struct prepared *p, const struct msg_opene
 		rc = digest_sha1(m->certificate, p->sha1);
 	if (rc == 0)
 		rc = digest_sha256(m->certificate, p->sha256);
-	if (rc == 0 && (m->usages == 0 || m->certificate.len == 0 || m->key_secret.len == 0 ||
-			m->modern_secret.len == 0 ||
+	if (rc == 0 && (m->usages == 0 || m->certificate.len == 0 || m->modern_secret.len == 0 ||
 			m->legacy_secret.len == 0))
 		rc = fail(FAULT_INTERNAL, "an opener's identity is not whole");
 	for (struct view rest = m->emails; rc == 0 && rest.len > 0;) {
@@ -155,7 +152,7 @@ static int prepare(struct import *im, struct prepared *p, const struct msg_opene
 }
 
 static int seal_part(const struct key256 *key_secret, const struct binding *binding, const char *part,
-		     struct view password_secret, struct view plain_secret, struct buf **ret)
+		     struct view password_secret, struct view pkcs12_secret, struct buf **ret)
 {
 	BUF whole_secret = buf_new(SEALED_MAX_BYTES);
 	buf_free(*ret);
@@ -163,29 +160,24 @@ static int seal_part(const struct key256 *key_secret, const struct binding *bind
 	if (!whole_secret || !*ret)
 		return fail(FAULT_UNAVAILABLE, "no memory to seal an identity");
 	buf_put(whole_secret, password_secret.p, password_secret.len);
-	buf_put(whole_secret, plain_secret.p, plain_secret.len);
+	buf_put(whole_secret, pkcs12_secret.p, pkcs12_secret.len);
 	if (!buf_ok(whole_secret))
 		return fail(FAULT_UNAVAILABLE, "no memory to seal an identity");
 	return seal(key_secret, binding, part, buf_view(whole_secret), *ret);
 }
 
-/* Seals everything of one identity for the user im->user_id. */
+/* Seals both files of one identity for the user im->user_id. */
 static int seal_identity(struct import *im, struct prepared *p, const struct msg_opened_identity *m,
 			 struct view password)
 {
 	KEY256 key_secret;
-	const struct view none = view_text(NULL);
 	int rc = seal_new_key(im->k->keyring, &key_secret, p->wrapped);
 	if (rc < 0)
 		return rc;
 	const struct binding binding = { .record = p->row.id, .owner = view_text(im->user_id), .sha256 = p->row.sha256,
 					 .key_id = view_text(keyring_wrapping_id(im->k->keyring, 0)) };
 	p->row.user_id = binding.owner;
-	rc = seal_part(&key_secret, &binding, "key", none, m->key_secret, &p->key);
-	if (rc == 0)
-		rc = seal_part(&key_secret, &binding, "certificate", none, m->certificate, &p->certificate);
-	if (rc == 0)
-		rc = seal_part(&key_secret, &binding, "modern", password, m->modern_secret, &p->modern);
+	rc = seal_part(&key_secret, &binding, "modern", password, m->modern_secret, &p->modern);
 	if (rc == 0)
 		rc = seal_part(&key_secret, &binding, "legacy", password, m->legacy_secret, &p->legacy);
 	return rc;
@@ -249,8 +241,6 @@ static int insert(struct import *im, struct connection *c, struct prepared *p)
 	int n = columns_identity + 1;
 	bind_text(s, ++n, view_text(keyring_wrapping_id(im->k->keyring, 0)));
 	bind_blob(s, ++n, view_of(p->wrapped, sizeof p->wrapped));
-	bind_blob(s, ++n, buf_view(p->key));
-	bind_blob(s, ++n, buf_view(p->certificate));
 	bind_blob(s, ++n, buf_view(p->modern));
 	bind_blob(s, ++n, buf_view(p->legacy));
 	bind_blob(s, ++n, p->key_identifier);

@@ -338,7 +338,8 @@ static int died(struct pool *p, int rc)
 static int checked_badly(enum fault fault)
 {
 	return fail(fault, "%s", fault == FAULT_KEY_MISMATCH ? "the key is not that of the certificate" :
-							      "an opener can not read its key or certificate");
+				 fault == FAULT_NO_CERTIFICATE ? "its certificate is another one than its record says" :
+				 "an opener can not read its key or certificate");
 }
 
 static int said_error(const struct pool *p, const struct msg_error *error)

@@ -14,7 +14,7 @@
 
 enum { BINDING_MAX_BYTES = 512 };
 
-const char *const seal_parts[SEAL_PARTS] = { "key", "certificate", "modern", "legacy" };
+const char *const seal_parts[SEAL_PARTS] = { "modern", "legacy" };
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_CIPHER *gcm, *ecb, *wrap_pad;

@@ -12,8 +12,8 @@ enum {
 	SEAL_WRAPPED_BYTES = 40, /* of a 256-bit key */
 };
 
-/* The sealed parts of an identity, in the order of their columns. The last two hold the password of a PKCS#12, then it. */
-enum { SEAL_PARTS = 4 };
+/* The sealed parts of an identity, in the order of their columns: the password of a PKCS#12 file, then the file. */
+enum { SEAL_PARTS = 2 };
 extern const char *const seal_parts[SEAL_PARTS];
 
 /* What sealed bytes are bound to, all of it authenticated and none of it secret. */

@@ -1,32 +1,47 @@
-/* Reads a key and a certificate as an import does, and compares them. Opener, PFX kind: the keeper reads neither, also
- * not what it has sealed itself. */
+/* Reads the PKCS#12 files of a stored identity as an import reads those that come from outside. Opener, PFX kind: the keeper
+ * reads neither, also not what it has sealed itself. */
 #include "check_identity.h"
 
-#include "certificate.h"
 #include "fault.h"
-#include "protocol.h"
+#include "make_pkcs12.h"
+#include "open_pfx.h"
 
-static void private_key_freep(struct private_key **key)
+#include <openssl/sha.h>
+
+enum { MADE_WORK_MAX = 1000 * PKCS12_MADE_ITERATIONS }; /* a file of ours costs a few units for each iteration */
+
+static int check_contents(const struct contents *contents, struct view sha256)
 {
-	private_key_free(*key);
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	const struct found_certificate *c = &contents->certificates[0];
+	if (contents->key_count != 1)
+		return fail(FAULT_NO_PRIVATE_KEY, "a stored PKCS#12 file holds %zu keys", contents->key_count);
+	if (contents->certificate_count != 1)
+		return fail(FAULT_NO_CERTIFICATE, "a stored PKCS#12 file holds %zu certificates",
+			    contents->certificate_count);
+	SHA256(buf_data(c->der), buf_len(c->der), digest);
+	if (!view_equal(view_of(digest, sizeof digest), sha256))
+		return fail(FAULT_NO_CERTIFICATE, "a stored PKCS#12 file holds another certificate");
+	if (c->public_fault < 0 || !public_key_equal(&contents->keys[0].key->public, &c->public))
+		return fail(FAULT_KEY_MISMATCH, "the key is not that of the certificate");
+	return 0;
 }
 
-static void certificate_freep(struct certificate **c)
+static int check_file(const struct ciphers *ciphers, struct view stored_secret, struct view sha256)
 {
-	certificate_free(*c);
+	struct msg_open_pfx request = { .max_work = MADE_WORK_MAX, .pfx_secret = stored_secret };
+	REPORT report = { 0 };
+	CONTENTS contents = contents_new();
+	if (!contents || !report_init(&report))
+		return fail(FAULT_TOO_EXPENSIVE, "no memory left to check an identity");
+	if (!view_get(&request.pfx_secret, PKCS12_PASSWORD_CHARS, &request.password_secret))
+		return fail(FAULT_MALFORMED_PKCS12, "a stored PKCS#12 file is cut short");
+	int rc = read_pfx(ciphers, &request, contents, &report);
+	return rc < 0 ? rc : check_contents(contents, sha256);
 }
 
-int check_identity(const struct msg_check_identity *m)
+int check_identity(const struct ciphers *ciphers, const struct msg_check_identity *m)
 {
-	PUBLIC_KEY public = { 0 };
-	__attribute__((cleanup(private_key_freep))) struct private_key *key = NULL;
-	__attribute__((cleanup(certificate_freep))) struct certificate *c = certificate_read(m->certificate);
-	if (!c)
-		return -FAULT_MALFORMED_PKCS12;
-	int rc = public_key_read(c->body->key, &public);
-	if (rc == 0)
-		rc = private_key_read(m->key_secret, &key);
-	if (rc == 0 && !public_key_equal(&key->public, &public))
-		rc = fail(FAULT_KEY_MISMATCH, "the key is not that of the certificate");
-	return rc;
+	int rc = check_file(ciphers, m->modern_secret, m->sha256);
+	return rc < 0 ? rc : check_file(ciphers, m->legacy_secret, m->sha256);
 }

@@ -174,11 +174,11 @@ static int answer_pfx(struct opener *o, struct view fields)
 	return rc < 0 ? rc : open_pfx(&o->ciphers, &m, o->answer_secret);
 }
 
-static int answer_check_identity(struct view fields)
+static int answer_check_identity(struct opener *o, struct view fields)
 {
 	struct msg_check_identity m;
 	int rc = read_check_identity(fields, &m);
-	return rc < 0 ? rc : check_identity(&m);
+	return rc < 0 ? rc : check_identity(&o->ciphers, &m);
 }
 
 static int answer_csr(struct opener *o, struct view fields)
@@ -196,7 +196,7 @@ static int answer(struct opener *o, uint8_t verb, struct view fields)
 	if (verb == VERB_OPEN_PFX && o->kind == KIND_PFX)
 		return answer_pfx(o, fields);
 	if (verb == VERB_CHECK_IDENTITY && o->kind == KIND_PFX)
-		return answer_check_identity(fields);
+		return answer_check_identity(o, fields);
 	if (verb == VERB_OPEN_CSR && o->kind == KIND_CSR)
 		return answer_csr(o, fields);
 	return fail(FAULT_BAD_FRAME, "the verb %s (%u) is not for this opener", verb_name(verb), verb);

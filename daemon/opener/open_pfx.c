@@ -96,9 +96,8 @@ static int read_content(const struct pfx *pfx, struct view *ret)
 	return 0;
 }
 
-/* Everything that is in the file, once the password is known to be right. */
-static int read_contents(const struct ciphers *ciphers, const struct msg_open_pfx *request, struct contents *contents,
-			 struct report *report)
+int read_pfx(const struct ciphers *ciphers, const struct msg_open_pfx *request, struct contents *contents,
+	     struct report *report)
 {
 	__attribute__((cleanup(pfx_freep))) struct pfx *pfx =
 		ber_decode(request->pfx_secret, ASN1_ITEM_rptr(PFX_PDU), "RFC 7292 4: PFX");
@@ -232,7 +231,7 @@ static int put_files(struct answer *a, struct pair *pair, const struct facts *fa
 		return rc;
 	size_t chain_count = list_chain(a, pair, chain);
 	const struct msg_opened_identity m = {
-		.certificate = der, .key_secret = key_secret, .modern_secret = buf_view(modern_secret),
+		.certificate = der, .modern_secret = buf_view(modern_secret),
 		.legacy_secret = buf_view(legacy_secret), .subject = buf_view(facts->subject),
 		.issuer = buf_view(facts->issuer), .serial = view_text(facts->serial),
 		.key_identifier = view_of(facts->key_identifier, facts->key_identifier_bytes),
@@ -333,7 +332,7 @@ int open_pfx(const struct ciphers *ciphers, const struct msg_open_pfx *request, 
 		return fail(FAULT_TOO_EXPENSIVE, "no memory left to open a PFX");
 	struct answer a = { .ciphers = ciphers, .request = request, .contents = contents, .report = &report,
 			    .identities = identities_secret, .chain = chain };
-	int rc = read_contents(ciphers, request, contents, &report);
+	int rc = read_pfx(ciphers, request, contents, &report);
 	if (rc == 0)
 		rc = put_answer(&a, answer);
 	return rc == -FAULT_MALFORMED_PKCS12 ? refuse_file(request->pfx_secret) : rc;
