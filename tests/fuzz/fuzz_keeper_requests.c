@@ -306,7 +306,7 @@ static void add_import(struct buf *b, char token, const char *name)
 	MUST(put_string(emails, &email) == 0);
 	snprintf(subject, sizeof subject, "CN=%s", name);
 	const struct msg_opened_identity identity = {
-		.certificate = view_text(subject), .key_secret = view_text("key"), .modern_secret = view_text("modern"),
+		.certificate = view_text(subject), .modern_secret = view_text("modern"),
 		.legacy_secret = view_text("legacy"), .subject = view_text(subject), .issuer = view_text("CN=CA"),
 		.serial = view_text("0a"), .not_before = FUZZ_NOW - 86400, .not_after = FUZZ_NOW + 86400,
 		.usages = USAGE_ALL, .key_algorithm = view_text("RSA-2048"), .emails = buf_view(emails),

@@ -64,8 +64,9 @@ static bool same_public(const EVP_PKEY *a, const EVP_PKEY *b)
 	return x && y && same_number(RSA_get0_n(x), RSA_get0_n(y)) && same_number(RSA_get0_e(x), RSA_get0_e(y));
 }
 
-/* A file that was made for devices opens with OpenSSL and the password that was given, and holds just these two. */
-static void check_made(struct view file, struct view password, struct view certificate, EVP_PKEY *key)
+/* A file that was made for devices opens with OpenSSL and the password that was given, and holds this certificate and
+ * the key that is returned. */
+static EVP_PKEY *open_made(struct view file, struct view password, struct view certificate)
 {
 	char text[PKCS12_PASSWORD_CHARS + 1];
 	const uint8_t *p = file.p;
@@ -76,29 +77,28 @@ static void check_made(struct view file, struct view password, struct view certi
 	PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)file.len);
 	MUST(p12 && p == file.p + file.len);
 	MUST(PKCS12_parse(p12, text, &found_key, &found, NULL) == 1);
-	MUST(EVP_PKEY_eq(found_key, key) == 1);
+	MUST(found_key && found);
 	int len = i2d_X509(found, &der);
 	MUST(view_equal(view_of(der, (size_t)len), certificate));
 	OPENSSL_free(der);
 	X509_free(found);
-	EVP_PKEY_free(found_key);
 	PKCS12_free(p12);
+	return found_key;
 }
 
 static void check_key(const struct msg_opened_identity *m, size_t index, struct view passwords)
 {
-	const uint8_t *p = m->key_secret.p, *q = m->certificate.p;
-	EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &p, (long)m->key_secret.len);
-	MUST(key && p == m->key_secret.p + m->key_secret.len);
-	X509 *certificate = d2i_X509(NULL, &q, (long)m->certificate.len);
-	MUST(certificate && q == m->certificate.p + m->certificate.len);
-	EVP_PKEY *public = X509_get0_pubkey(certificate);
-	MUST(public && same_public(public, key));
+	const uint8_t *p = m->certificate.p;
 	struct view password = view_of(passwords.p + index * PKCS12_PASSWORD_CHARS, PKCS12_PASSWORD_CHARS);
-	check_made(m->modern_secret, password, m->certificate, key);
-	check_made(m->legacy_secret, password, m->certificate, key);
+	EVP_PKEY *modern = open_made(m->modern_secret, password, m->certificate);
+	EVP_PKEY *legacy = open_made(m->legacy_secret, password, m->certificate);
+	X509 *certificate = d2i_X509(NULL, &p, (long)m->certificate.len);
+	MUST(certificate && p == m->certificate.p + m->certificate.len);
+	EVP_PKEY *public = X509_get0_pubkey(certificate);
+	MUST(public && same_public(public, modern) && EVP_PKEY_eq(modern, legacy) == 1);
 	X509_free(certificate);
-	EVP_PKEY_free(key);
+	EVP_PKEY_free(modern);
+	EVP_PKEY_free(legacy);
 }
 
 static void check_identity(const struct msg_opened_identity *m, uint8_t usages, size_t chain_count)

@@ -83,12 +83,22 @@ def u64(value):
     return struct.pack(">q", value)
 
 
-def identity(certificate=b"certificate", key=b"key", modern=b"modern", legacy=b"legacy", subject="CN=a", issuer="CN=b",
+def identity(certificate=b"certificate", modern=b"modern", legacy=b"legacy", subject="CN=a", issuer="CN=b",
              serial="01", key_identifier=b"", usages=1, algorithm="RSA-2048", emails=b"", chain=b""):
     """msg_opened_identity. The keeper parses none of these bytes, so they may be anything."""
-    return (field(certificate) + field(key) + field(modern) + field(legacy) + field(subject) + field(issuer) +
+    return (field(certificate) + field(modern) + field(legacy) + field(subject) + field(issuer) +
             field(serial) + field(key_identifier) + u64(1) + u64(2 ** 31) + u8(usages) + field(algorithm) +
             field(emails) + field(chain))
+
+
+def passwords(fields):
+    """Of a request to open a PFX: for each identity that may be found the password that its files are to have."""
+    at = 8 + 1
+    for _ in range(3):
+        length = int.from_bytes(fields[at:at + 4], "big")
+        value, at = fields[at + 4:at + 4 + length].decode("latin-1"), at + 4 + length
+    assert at == len(fields) and length == 64 * 43, (at, len(fields), length)
+    return [value[n:n + 43] for n in range(0, length, 43)]
 
 
 def opened(identities, chain=b"", warnings=b""):

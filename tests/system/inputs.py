@@ -77,9 +77,9 @@ def bag(kind, value, local_id):
     return sequence(kind, explicit(value), der(0x31, attribute))
 
 
-def key_bag(key, password, local_id):
-    shrouded = run("openssl", "pkcs8", "-topk8", "-in", key, "-outform", "DER", "-v2", "aes-256-cbc", "-iter", "2048",
-                   "-passout", f"pass:{password}").stdout
+def key_bag(key, password, local_id, iterations=2048):
+    shrouded = run("openssl", "pkcs8", "-topk8", "-in", key, "-outform", "DER", "-v2", "aes-256-cbc", "-iter",
+                   str(iterations), "-passout", f"pass:{password}").stdout
     return bag(SHROUDED_KEY_BAG, shrouded, local_id)
 
 
@@ -88,12 +88,12 @@ def cert_bag(certificate, local_id):
     return bag(CERT_BAG, sequence(X509_CERTIFICATE, explicit(octets(whole))), local_id)
 
 
-def make_pfx(pairs, password="secret", mac_iterations=2048, told_iterations=None):
+def make_pfx(pairs, password="secret", mac_iterations=2048, told_iterations=None, key_iterations=2048):
     """A PFX of (key file or None, certificate file or None) pairs, each with a localKeyID of its own. told_iterations:
     what the file claims instead of what its MAC took."""
     bags = b""
     for i, (key, certificate) in enumerate(pairs):
-        bags += key_bag(key, password, bytes([i])) if key else b""
+        bags += key_bag(key, password, bytes([i]), key_iterations) if key else b""
         bags += cert_bag(certificate, bytes([i])) if certificate else b""
     contents = sequence(sequence(PKCS7_DATA, explicit(octets(sequence(bags)))))
     salt = os.urandom(8)

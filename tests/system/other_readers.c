@@ -3,7 +3,7 @@
  *
  *   O  pfx, password                    everything that OpenSSL finds in it, its legacy provider loaded
  *   G  pfx, password                    everything that GnuTLS finds in it
- *   K  PKCS#8, certificate              the key in it, as OpenSSL reads it, and whether it is the certificate's
+ *   K  pfx, password, certificate       the key in a file of ours, as OpenSSL reads it, and whether it is the certificate's
  *   E, D  cipher, key, iv, data         encrypts, decrypts: an answer of bytes
  *
  * Lines of O and G: "key HEX", "certificate HEX", "broken WHAT" for a part that it can not read; or "refused WHY". */
@@ -89,15 +89,21 @@ static void say_pkcs8(const unsigned char *p, long len)
 	PKCS8_PRIV_KEY_INFO_free(info);
 }
 
-static void ask_pair(const struct field *pkcs8, const struct field *certificate)
+static void ask_pair(const struct field *pfx, const struct field *password, const struct field *certificate)
 {
-	const unsigned char *p = pkcs8->p, *q = certificate->p;
-	EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &p, (long)pkcs8->len);
-	X509 *x = d2i_X509(NULL, &q, (long)certificate->len);
-	say_pkcs8(pkcs8->p, (long)pkcs8->len);
+	const unsigned char *p = pfx->p, *q = certificate->p;
+	EVP_PKEY *key = NULL;
+	X509 *x = d2i_X509(NULL, &q, (long)certificate->len), *beside = NULL;
+	PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)pfx->len);
+	if (p12 && PKCS12_parse(p12, (const char *)password->p, &key, &beside, NULL) == 1 && key)
+		say_key(key);
+	else
+		say("broken a private key\n");
 	if (!key || !x || X509_check_private_key(x, key) != 1)
 		say("broken a key that is not the certificate's\n");
+	PKCS12_free(p12);
 	EVP_PKEY_free(key);
+	X509_free(beside);
 	X509_free(x);
 	ERR_clear_error();
 }
@@ -327,7 +333,7 @@ static void answer_question(int verb, const struct field *f)
 	switch (verb) {
 	case 'O': ask_openssl(&f[0], &f[1]); break;
 	case 'G': ask_gnutls(&f[0], &f[1]); break;
-	case 'K': ask_pair(&f[0], &f[1]); break;
+	case 'K': ask_pair(&f[0], &f[1], &f[2]); break;
 	default: run_cipher(verb == 'E', f);
 	}
 	const unsigned char header[4] = { (unsigned char)(answer_len >> 24), (unsigned char)(answer_len >> 16),
@@ -344,7 +350,7 @@ int main(void)
 		return 1;
 	for (int verb; (verb = getchar()) != EOF;) {
 		static const char verbs[] = "KOGED";
-		static const int counts[] = { 2, 2, 2, 4, 4 };
+		static const int counts[] = { 3, 2, 2, 4, 4 };
 		struct field f[4] = { { 0 } };
 		const char *at = strchr(verbs, verb);
 		if (!at || !verb || !read_fields(counts[at - verbs], f))

@@ -84,9 +84,9 @@ def a_deleted_identity_leaves_nothing_sealed_behind_within_a_minute(folder):
     identity = Identity(folder, ANN, key="P-256", usage="keyAgreement")
     service.import_pfx(ANN, identity.pfx(), "secret").expect(201)
     with contextlib.closing(sqlite3.connect(service.dir / "pfxd.db", timeout=20)) as db:
-        row = db.execute("SELECT wrapped_key, sealed_key, sealed_modern, sealed_legacy FROM identities").fetchone()
+        row = db.execute("SELECT wrapped_key, sealed_modern, sealed_legacy FROM identities").fetchone()
     needles = Needles()
-    for name, data in zip(("wrapped_key", "sealed_key", "sealed_modern", "sealed_legacy"), row):
+    for name, data in zip(("wrapped_key", "sealed_modern", "sealed_legacy"), row):
         needles.add(name, data)
     files = lambda: {name: data for name, data in stolen(service).items() if name.startswith("pfxd.db")}
     assert any(needles.found_in(data) for data in files().values()), "the control: before the deletion it is there"

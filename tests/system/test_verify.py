@@ -4,7 +4,8 @@
 import re
 
 from backups import *
-from fake_opener import FakeOpener, STARTED, frame, identity, opened, says
+from fake_opener import FakeOpener, STARTED, frame, identity, opened, passwords, says
+from inputs import make_pfx
 
 READABLE = re.compile(r"^(\d+) of (\d+) readable, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", re.M)
 
@@ -15,8 +16,8 @@ def metrics(service):
             if line.startswith(("pfxd_identities_verified", "pfxd_identities_readable"))}
 
 
-def der(command, path):
-    return run("openssl", *command, "-in", path, "-outform", "DER").stdout
+def der(certificate):
+    return run("openssl", "x509", "-in", certificate, "-outform", "DER").stdout
 
 
 @test
@@ -41,37 +42,64 @@ def every_identity_is_read_and_the_result_is_told_logged_and_measured(folder):
     assert (found["ok"], found["total"], found["readable"], found["unreadable"]) == (True, 5, 5, []), found
 
 
+OTHER_KEY = "the key is not that of the certificate"
+OTHER_CERTIFICATE = "its certificate is another one than its record says"
+UNREADABLE = "an opener can not read its key or certificate"
+
+
+def import_made(service, upn, certificate, modern, legacy):
+    """An identity of this certificate, whose two files are what an opener that was taken over made of it: functions of
+    the password that they are to have."""
+    def behave(connection, verb, fields):
+        password = passwords(fields)[0]
+        connection.sendall(STARTED + opened(identity(certificate=certificate, modern=modern(password),
+                                                     legacy=legacy(password))))
+    fake = FakeOpener(service, "pfx", behave)
+    service.import_pfx(upn, b"x", "x").expect(201)
+    fake.close()
+
+
+def made_of(key, certificate):
+    """A file like those of the opener, but for what it holds."""
+    return lambda password: make_pfx([(key, certificate)], password, mac_iterations=2, key_iterations=2)
+
+
 @test
 def what_was_damaged_or_does_not_fit_is_named_and_the_rest_is_read(folder):
     service = Service(folder)
-    good = import_one(service, small(folder))
-    damaged = [import_one(service, small(folder, BEN), BEN) for _ in range(5)]
-    # Stored as it should be, but of two people: only who reads both can see it.
-    fake = FakeOpener(service, "pfx", says(STARTED + opened(identity(
-        certificate=der(["x509"], good.certificate), key=der(["pkcs8", "-topk8", "-nocrypt"], damaged[0].key)))))
-    service.import_pfx("carl@example.org", b"x", "x").expect(201)
-    fake.close()
+    ann, ben = small(folder), small(folder, BEN)
+    import_one(service, small(folder))
+    damaged = [import_one(service, small(folder, BEN), BEN) for _ in range(3)]
+    # Stored as it should be, but not what the record says: only who reads it can see it.
+    fits, garbage = made_of(ann.key, ann.certificate), lambda password: b"no PKCS#12 file"
+    misfits = {"key": (made_of(ben.key, ann.certificate), OTHER_KEY),
+               "certificate": (made_of(ben.key, ben.certificate), OTHER_CERTIFICATE), "garbage": (garbage, UNREADABLE)}
+    for name, (made, _) in misfits.items():
+        import_made(service, f"{name}.modern@example.org", der(ann.certificate), made, fits)
+        import_made(service, f"{name}.legacy@example.org", der(ann.certificate), fits, made)
+    # The control: nothing else is wrong with them.
+    import_made(service, "control@example.org", der(ann.certificate), fits, fits)
     service.stop()
-    columns = ("wrapped_key", "sealed_key", "sealed_certificate", "sealed_modern", "sealed_legacy")
-    for one, column in zip(damaged, columns):
+    for one, column in zip(damaged, ("wrapped_key", "sealed_modern", "sealed_legacy")):
         damage(service.dir / "pfxd.db", "identities", column, one.thumbprint)
     service.start()
     done = ctl(service, "verify", ok=False)
-    assert done.returncode == 1 and "1 of 7 readable" in done.stderr.decode(), done
+    assert done.returncode == 1 and "2 of 11 readable" in done.stderr.decode(), done
     lines = done.stdout.decode().splitlines()
-    assert len(lines) == 6, lines
-    for one, sentence in zip(damaged, ("its data key does not unwrap", 'sealed part "key"', 'sealed part "certificate"',
-                                       'sealed part "modern"', 'sealed part "legacy"')):
+    assert len(lines) == 9, lines
+    for one, sentence in zip(damaged, ("its data key does not unwrap", 'sealed part "modern"', 'sealed part "legacy"')):
         [line] = [line for line in lines if one.thumbprint in line]
         assert line.startswith(f"{BEN}, {one.thumbprint}, identity ") and sentence in line, line
-    [line] = [line for line in lines if "carl@" in line]
-    assert "the key is not that of the certificate" in line, line
+    for name, (_, sentence) in misfits.items():
+        for form in ("modern", "legacy"):
+            [line] = [line for line in lines if f"{name}.{form}@" in line]
+            assert line.endswith(sentence) and ann.thumbprint in line, line
     wait_until(lambda: (metrics(service)["pfxd_identities_readable"], metrics(service)["pfxd_identities_verified"]) ==
-               (1, 7), what="the metrics")
-    assert service.log().count("3016 an identity can not be read") == 6
+               (2, 11), what="the metrics")
+    assert service.log().count("3016 an identity can not be read") == 9
     assert BEN not in "".join(line for line in service.log().splitlines() if " 3016 " in line), "a name in such an event"
     found = json.loads(ctl(service, "verify", "--json", ok=False).stdout)
-    assert found["ok"] is False and len(found["unreadable"]) == 6, found
+    assert found["ok"] is False and len(found["unreadable"]) == 9, found
 
 
 LOGGED_MAX, NAMED_MAX = 20, 1000
@@ -128,7 +156,7 @@ def a_backup_is_verified_and_thrown_away_and_the_result_is_not_that_of_the_servi
     assert READABLE.search(done.stdout.decode()).groups() == ("1", "1"), done
     assert metrics(service) == before and beside(service) == [] and (folder / "b").read_bytes() == content
     assert 'readable="1" total="1" of="a backup"' in service.log()
-    damage(folder / "b", "identities", "sealed_key")
+    damage(folder / "b", "identities", "sealed_legacy")
     done = ctl(service, "verify", "--database", folder / "b", ok=False)
     assert done.returncode == 1 and "0 of 1 readable" in done.stderr.decode(), done
     assert metrics(service) == before

@@ -232,6 +232,53 @@ static inline struct opened open_it(const struct buf *pfx, const char *password)
 	return open_wish(buf_view(pfx), view_text(password), WORK_ENOUGH, 0);
 }
 
+/* Of a file that was made for a device: the PKCS#8 in its shrouded bag, byte for byte. The n-th identity's file has the
+ * n-th password. */
+static inline void made_pkcs8(struct view file, size_t n, struct buf *ret)
+{
+	const uint8_t *p = file.p;
+	struct view password = test_passwords();
+	unsigned char *plain = NULL;
+	int len = 0;
+	PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)file.len);
+	assert_non_null(p12);
+	assert_ptr_equal(p, file.p + file.len);
+	STACK_OF(PKCS7) *safes = PKCS12_unpack_authsafes(p12);
+	assert_int_equal(sk_PKCS7_num(safes), 2);
+	STACK_OF(PKCS12_SAFEBAG) *bags = PKCS12_unpack_p7data(sk_PKCS7_value(safes, 1));
+	assert_int_equal(sk_PKCS12_SAFEBAG_num(bags), 1);
+	const X509_SIG *sig = PKCS12_SAFEBAG_get0_pkcs8(sk_PKCS12_SAFEBAG_value(bags, 0));
+	const X509_ALGOR *algorithm;
+	const ASN1_OCTET_STRING *sealed;
+	assert_non_null(sig);
+	X509_SIG_get0(sig, &algorithm, &sealed);
+	assert_non_null(PKCS12_pbe_crypt(algorithm, (const char *)password.p + n * PKCS12_PASSWORD_CHARS,
+					 PKCS12_PASSWORD_CHARS, ASN1_STRING_get0_data(sealed),
+					 ASN1_STRING_length(sealed), &plain, &len, 0));
+	buf_put(ret, plain, (size_t)len);
+	OPENSSL_clear_free(plain, (size_t)len);
+	sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+	sk_PKCS7_pop_free(safes, PKCS7_free);
+	PKCS12_free(p12);
+}
+
+/* That both files of the n-th identity hold this key, in the same bytes. */
+static inline void assert_made_key(const struct opened *o, size_t n, EVP_PKEY *key)
+{
+	BUF modern = buf_new(KEY_MAX_BYTES);
+	BUF legacy = buf_new(KEY_MAX_BYTES);
+	made_pkcs8(o->identity[n].modern_secret, n, modern);
+	made_pkcs8(o->identity[n].legacy_secret, n, legacy);
+	assert_true(buf_ok(modern) && view_equal(buf_view(modern), buf_view(legacy)));
+	const uint8_t *p = buf_data(modern);
+	PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)buf_len(modern));
+	assert_ptr_equal(p, buf_data(modern) + buf_len(modern));
+	EVP_PKEY *got = EVP_PKCS82PKEY(info);
+	assert_int_equal(EVP_PKEY_eq(got, key), 1);
+	EVP_PKEY_free(got);
+	PKCS8_PRIV_KEY_INFO_free(info);
+}
+
 static inline bool has_warning(const struct opened *o, const char *code)
 {
 	for (size_t i = 0; i < o->warnings; i++)

@@ -48,7 +48,7 @@ static struct buf *sealed(const struct key256 *key, const struct binding *bindin
 {
 	struct buf *b = buf_of(4096);
 	BUF plain = buf_of(4096);
-	buf_printf(plain, "%s%s of %u", *part == 'm' || *part == 'l' ? PASSWORD : "", part, n);
+	buf_printf(plain, PASSWORD "%s of %u", part, n);
 	assert_done(seal(key, binding, part, buf_view(plain), b));
 	return b;
 }
@@ -81,19 +81,15 @@ static int store(struct connection *c, void *arg)
 	};
 	const struct binding binding = { row.id, row.user_id, row.sha256, view_text(keyring_wrapping_id(keyring, 0)) };
 	assert_done(seal_new_key(keyring, &key, wrapped));
-	BUF key_part = sealed(&key, &binding, "key", in->n);
-	BUF certificate = sealed(&key, &binding, "certificate", in->n);
 	BUF modern = sealed(&key, &binding, "modern", in->n);
 	BUF legacy = sealed(&key, &binding, "legacy", in->n);
 	assert_done(statement_get(c, SQL_identity_insert, &s));
 	assert_done(bind_identity(keyring, s, &row, mac));
 	bind_text(s, columns_identity + 2, binding.key_id);
 	bind_blob(s, columns_identity + 3, view_of(wrapped, sizeof wrapped));
-	bind_blob(s, columns_identity + 4, buf_view(key_part));
-	bind_blob(s, columns_identity + 5, buf_view(certificate));
-	bind_blob(s, columns_identity + 6, buf_view(modern));
-	bind_blob(s, columns_identity + 7, buf_view(legacy));
-	bind_blob(s, columns_identity + 8, view_text(""));
+	bind_blob(s, columns_identity + 4, buf_view(modern));
+	bind_blob(s, columns_identity + 5, buf_view(legacy));
+	bind_blob(s, columns_identity + 6, view_text(""));
 	int rc = statement_run(s);
 	statement_done(s);
 	s = NULL;
@@ -353,21 +349,21 @@ TEST(a_removal_that_this_service_did_not_write_stops_the_bundle)
 TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
 {
 	static const char *const attacks[] = {
-		"sealed_key = zeroblob(60)",
-		"sealed_certificate = zeroblob(60)",
 		"sealed_modern = zeroblob(60)",
 		"sealed_legacy = zeroblob(60)",
 		"sealed_modern = x''",
+		"sealed_legacy = x''",
 		"wrapped_key = zeroblob(40)",
 		"wrapped_key = x''",
 		"key_id = '00000000'",
 		"sealed_modern = identities.sealed_legacy",
-		"sealed_key = identities.sealed_certificate",
+		"sealed_legacy = identities.sealed_modern",
+		"sealed_modern = identities.sealed_legacy, sealed_legacy = identities.sealed_modern",
 		/* another identity of the same user: its parts, its data key, or both */
 		"sealed_modern = o.sealed_modern",
+		"sealed_legacy = o.sealed_legacy",
 		"wrapped_key = o.wrapped_key",
-		("wrapped_key = o.wrapped_key, sealed_key = o.sealed_key, sealed_certificate = o.sealed_certificate, "
-		 "sealed_modern = o.sealed_modern, sealed_legacy = o.sealed_legacy"),
+		"wrapped_key = o.wrapped_key, sealed_modern = o.sealed_modern, sealed_legacy = o.sealed_legacy",
 	};
 	struct fixture *f = *state;
 	char sql[512];

@@ -188,7 +188,7 @@ static int insert_identity(struct connection *c, void *arg)
 	assert_done(statement_get(c, SQL_identity_insert, &s));
 	assert_done(bind_identity(in->k->keyring, s, &in->row, mac));
 	bind_text(s, columns_identity + 2, VIEW("key"));
-	for (int n = columns_identity + 3; n <= columns_identity + 8; n++)
+	for (int n = columns_identity + 3; n <= columns_identity + 6; n++)
 		bind_blob(s, n, VIEW("sealed"));
 	return statement_run(s);
 }

@@ -48,10 +48,7 @@ static void assert_opens_with(const char *password)
 	assert_int_equal(o.rc, 0);
 	assert_int_equal(o.identities, 1);
 	assert_int_equal(o.warnings, 0);
-	const uint8_t *p = o.identity[0].key_secret.p;
-	EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &p, (long)o.identity[0].key_secret.len);
-	assert_int_equal(EVP_PKEY_eq(key, key_ec(0)), 1);
-	EVP_PKEY_free(key);
+	assert_made_key(&o, 0, key_ec(0));
 	OPENED wrong = open_it(scratch, "another one");
 	assert_refused(wrong, FAULT_WRONG_PASSWORD, "try the one");
 }

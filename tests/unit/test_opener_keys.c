@@ -292,8 +292,13 @@ static void an_ec_key_without_its_public_point_gets_one(void **state)
 	(void)state;
 	OPENED o = open_ec_with_curve(BYTES(6, 8, OID_X962(3, 1, 7)));
 	BUF whole = pkcs8_of(key_ec(0));
+	BUF modern = buf_new(KEY_MAX_BYTES);
+	BUF legacy = buf_new(KEY_MAX_BYTES);
 	assert_int_equal(o.rc, 0);
-	assert_true(view_equal(o.identity[0].key_secret, buf_view(whole)));
+	made_pkcs8(o.identity[0].modern_secret, 0, modern);
+	made_pkcs8(o.identity[0].legacy_secret, 0, legacy);
+	assert_true(view_equal(buf_view(modern), buf_view(whole)));
+	assert_true(view_equal(buf_view(legacy), buf_view(whole)));
 }
 
 /* A file with an ECPrivateKey of this number on P-256, with these bytes behind it, and the certificate of another. */

@@ -39,15 +39,6 @@ static void check_made_file(struct view file, const char *password, EVP_PKEY *ke
 	PKCS12_free(p12);
 }
 
-static void check_key(struct view der, EVP_PKEY *key)
-{
-	const uint8_t *p = der.p;
-	EVP_PKEY *got = d2i_AutoPrivateKey(NULL, &p, (long)der.len);
-	assert_non_null(got);
-	assert_int_equal(EVP_PKEY_eq(got, key), 1);
-	EVP_PKEY_free(got);
-}
-
 static void a_file_of_openssl_gives_its_key_and_two_files_that_openssl_opens(void **state)
 {
 	(void)state;
@@ -60,7 +51,7 @@ static void a_file_of_openssl_gives_its_key_and_two_files_that_openssl_opens(voi
 		OPENED o = open_it(scratch, "secret");
 		assert_int_equal(o.rc, 0);
 		assert_int_equal(o.identities, 1);
-		check_key(o.identity[0].key_secret, keys[i]);
+		assert_made_key(&o, 0, keys[i]);
 		check_made_file(o.identity[0].modern_secret, "0000000000000000000000000000000000000000000", keys[i], x,
 				NID_pbes2);
 		check_made_file(o.identity[0].legacy_secret, "0000000000000000000000000000000000000000000", keys[i], x,
@@ -260,8 +251,8 @@ static void many_identities_are_paired_by_their_public_keys_whatever_local_key_i
 		assert_int_equal(o.identities, 2);
 		assert_int_equal(o.warnings, 0);
 		assert_true(view_is(o.identity[0].subject, "CN=A"));
-		check_key(o.identity[0].key_secret, key_ec(0));
-		check_key(o.identity[1].key_secret, key_ec(1));
+		assert_made_key(&o, 0, key_ec(0));
+		assert_made_key(&o, 1, key_ec(1));
 	}
 	X509_free(a);
 	X509_free(b);

@@ -36,13 +36,12 @@ static sqlite3_stmt *prepare_raw(sqlite3 *handle, const char *table, const char 
 {
 	char sql[1024];
 	int len = snprintf(sql, sizeof sql, "INSERT INTO %s (%s mac%s) VALUES (?", table, names,
-			   strcmp(table, "identities") == 0 ? ", key_id, wrapped_key, sealed_key, sealed_certificate, "
-							      "sealed_modern, sealed_legacy" :
+			   strcmp(table, "identities") == 0 ? ", key_id, wrapped_key, sealed_modern, sealed_legacy" :
 			   strcmp(table, "devices") == 0 ? ", last_pull_at" : "");
 	for (int i = 1; i <= columns; i++)
 		len += snprintf(sql + len, sizeof sql - (size_t)len, ", ?");
 	snprintf(sql + len, sizeof sql - (size_t)len, "%s)",
-		 strcmp(table, "identities") == 0 ? ", 'k', x'00', x'00', x'00', x'00', x'00'" :
+		 strcmp(table, "identities") == 0 ? ", 'k', x'00', x'00', x'00'" :
 		 strcmp(table, "devices") == 0 ? ", 0" : "");
 	sqlite3_stmt *s = NULL;
 	if (sqlite3_prepare_v2(handle, sql, -1, &s, NULL) != SQLITE_OK)

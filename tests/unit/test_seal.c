@@ -40,7 +40,7 @@ static void seal_text(struct view text)
 {
 	buf_reset(sealed);
 	buf_reset(plain);
-	assert_done(seal(&data_key, &binding, "key", text, sealed));
+	assert_done(seal(&data_key, &binding, "modern", text, sealed));
 }
 
 static int unseal_with(const struct binding *b, const char *part)
@@ -57,7 +57,7 @@ TEST(what_was_sealed_opens_again_at_every_size)
 		struct view v = view_of(buf_data(text), sizes[i]);
 		seal_text(v);
 		assert_int_equal(buf_len(sealed), SEAL_NONCE_BYTES + sizes[i] + SEAL_TAG_BYTES);
-		assert_done(unseal_with(&binding, "key"));
+		assert_done(unseal_with(&binding, "modern"));
 		assert_true(view_equal(buf_view(plain), v));
 	}
 }
@@ -80,7 +80,7 @@ TEST(a_bit_that_was_changed_anywhere_is_found_and_nothing_comes_out)
 	memcpy(copy, buf_data(sealed), sizeof copy);
 	for (size_t i = 0; i < sizeof copy * 8; i++) {
 		copy[i / 8] ^= (uint8_t)(1 << i % 8);
-		assert_fault(unseal(&data_key, &binding, "key", view_of(copy, sizeof copy), plain), TAMPERED);
+		assert_fault(unseal(&data_key, &binding, "modern", view_of(copy, sizeof copy), plain), TAMPERED);
 		copy[i / 8] ^= (uint8_t)(1 << i % 8);
 		assert_text(buf_view(plain), "before");
 	}
@@ -92,7 +92,7 @@ TEST(what_was_cut_or_lengthened_does_not_open)
 	buf_put_u8(sealed, 0);
 	for (size_t len = 0; len <= buf_len(sealed); len++)
 		if (len != buf_len(sealed) - 1)
-			assert_fault(unseal(&data_key, &binding, "key", view_of(buf_data(sealed), len), plain),
+			assert_fault(unseal(&data_key, &binding, "modern", view_of(buf_data(sealed), len), plain),
 				     TAMPERED);
 	assert_int_equal(buf_len(plain), 0);
 }
@@ -104,16 +104,16 @@ TEST(sealed_bytes_open_in_no_other_place)
 #define ELSEWHERE(field, value) \
 	other = binding; \
 	other.field = (value); \
-	assert_fault(unseal_with(&other, "key"), TAMPERED);
+	assert_fault(unseal_with(&other, "modern"), TAMPERED);
 	ELSEWHERE(record, VIEW(ID_B))
 	ELSEWHERE(owner, VIEW(ID_A))
 	ELSEWHERE(sha256, VIEW("01234567890123456789012345678902"))
 	ELSEWHERE(key_id, VIEW("00000000"))
 	ELSEWHERE(record, VIEW(""))
 #undef ELSEWHERE
-	assert_fault(unseal_with(&binding, "modern"), TAMPERED);
-	assert_told("modern");
-	assert_done(unseal_with(&binding, "key"));
+	assert_fault(unseal_with(&binding, "legacy"), TAMPERED);
+	assert_told("legacy");
+	assert_done(unseal_with(&binding, "modern"));
 }
 
 TEST(parts_of_the_binding_do_not_run_into_each_other)
@@ -124,7 +124,7 @@ TEST(parts_of_the_binding_do_not_run_into_each_other)
 	seal_text(VIEW("text"));
 	shifted.record = VIEW("a");
 	shifted.owner = VIEW("bc");
-	assert_fault(unseal_with(&shifted, "key"), TAMPERED);
+	assert_fault(unseal_with(&shifted, "modern"), TAMPERED);
 	binding.record = VIEW(ID_A);
 	binding.owner = VIEW(ID_B);
 }
@@ -136,7 +136,7 @@ TEST(another_data_key_opens_nothing)
 	seal_text(VIEW("text"));
 	assert_done(seal_new_key(keyring, &other, wrapped));
 	assert_memory_not_equal(other.at, data_key.at, sizeof other.at);
-	assert_fault(unseal(&other, &binding, "key", buf_view(sealed), plain), TAMPERED);
+	assert_fault(unseal(&other, &binding, "modern", buf_view(sealed), plain), TAMPERED);
 }
 
 TEST(a_data_key_unwraps_under_the_key_that_wrapped_it)
