@@ -347,14 +347,28 @@ def a_backup_of_an_older_version_is_brought_to_this_one(folder):
         database.executescript("\n".join(" " + line.lstrip() for line in lines if line and not line.startswith("--")))
         database.execute("ATTACH ? AS newest", (str(folder / "b"),))
         for (table,) in database.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
-            columns = ", ".join(row[1] for row in database.execute(f"PRAGMA main.table_info({table})"))
-            database.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newest.{table}")
+            newest = {row[1] for row in database.execute(f"PRAGMA newest.table_info({table})")}
+            columns = [row[1] for row in database.execute(f"PRAGMA main.table_info({table})")]
+            values = [column if column in newest else "randomblob(1500)" for column in columns]
+            database.execute(f"INSERT INTO main.{table} ({', '.join(columns)}) "
+                             f"SELECT {', '.join(values)} FROM newest.{table}")
         database.execute("PRAGMA user_version = 1")
+    assert json.loads(ctl(service, "verify", "--database", first, "--json").stdout)["readable"] == 1
     told = restore(service, first, "--replace", "--trust-devices")
     assert told["identities"] == 1 and phone.history() == before
     with contextlib.closing(sqlite3.connect(f"file:{service.dir}/pfxd.db?mode=ro", uri=True)) as database:
         assert database.execute("PRAGMA user_version").fetchone()[0] == len(list((ROOT / "sql").glob("[0-9]*.sql")))
+        assert database.execute("PRAGMA page_size").fetchone()[0] == 8192
     verify_audit(service)
+    # With pages of that size it serves on, and is backed up and brought back.
+    import_one(service, small(folder))
+    after = phone.history()
+    assert len(after) == 2 and json.loads(ctl(service, "verify", "--json").stdout)["readable"] == 2
+    backup(service, folder / "b2")
+    assert json.loads(ctl(service, "verify", "--database", folder / "b2", "--json").stdout)["readable"] == 2
+    told = restore(service, folder / "b2", "--replace", "--trust-devices")
+    assert told["identities"] == 2 and phone.history() == after
+    assert (folder / "b2").read_bytes()[16:18] == (8192).to_bytes(2, "big")
 
 
 @test
@@ -365,6 +379,7 @@ def a_backup_that_is_damaged_anywhere_is_refused_or_tells_what_is_lost(folder):
     told = backup(service, folder / "good")
     good = (folder / "good").read_bytes()
     assert told["bytes"] == len(good)
+    page = int.from_bytes(good[16:18], "big")
     chance = random.Random(7501)
     keeper = service.keeper_pid()
     outcome = {"refused": 0, "unreadable": 0, "harmless": 0}
@@ -377,8 +392,8 @@ def a_backup_that_is_damaged_anywhere_is_refused_or_tells_what_is_lost(folder):
         elif kind == 1:
             damaged[at:at + 512] = bytes(min(512, len(good) - at))
         elif kind == 2:
-            at = at // 8192 * 8192
-            damaged[at:at + 8192] = chance.randbytes(8192)
+            at = at // page * page
+            damaged[at:at + page] = chance.randbytes(page)
         else:
             del damaged[at:]
         (folder / "damaged").write_bytes(damaged or b"S")
@@ -393,7 +408,7 @@ def a_backup_that_is_damaged_anywhere_is_refused_or_tells_what_is_lost(folder):
     # A page that nobody uses may be damaged without harm; most are not such.
     assert outcome["refused"] > 10, outcome
     assert service.keeper_pid() == keeper and beside(service) == []
-    for cut in (1, 100, 8191, 8192, len(good) // 2, len(good) - 8192, len(good) - 1, len(good) + 1):
+    for cut in (1, 100, page - 1, page, len(good) // 2, len(good) - page, len(good) - 1, len(good) + 1):
         (folder / "cut").write_bytes((good + b"\0")[:cut])
         assert ctl(service, "restore", folder / "cut", "--replace", ok=False).returncode == 1, cut
     assert service.keeper_pid() == keeper and phone.history() == before

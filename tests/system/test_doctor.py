@@ -478,8 +478,9 @@ def a_database_that_is_damaged_is_named(folder):
     with contextlib.closing(sqlite3.connect(patient.dir / "pfxd.db", isolation_level=None)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         page = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'receipts'").fetchone()[0]
+        size = database.execute("PRAGMA page_size").fetchone()[0]
     with open(patient.dir / "pfxd.db", "r+b") as file:
-        file.seek((page - 1) * 8192)
+        file.seek((page - 1) * size)
         file.write(b"\xff" * 64)
     patient.keeper = patient.machine.start_keeper()
     wait_until(lambda: patient.findings()[1] and not patient.unknown(), what="the first checks")

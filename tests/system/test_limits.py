@@ -158,7 +158,7 @@ def the_database_shrinks_after_deletions_while_devices_pull(folder):
     source.service.stop()
     with contextlib.closing(source.service.database()) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert db.execute("PRAGMA freelist_count").fetchone()[0] >= 200, "nothing is kept for what comes next"
+        assert db.execute("PRAGMA freelist_count").fetchone()[0] >= 400, "nothing is kept for what comes next"
 
 
 if __name__ == "__main__":

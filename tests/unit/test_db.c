@@ -83,7 +83,7 @@ TEST(a_file_that_is_whole_is_told_with_its_version_and_size)
 	assert_done(db_check(c, CHECK_SECONDS));
 	assert_done(db_size(c, &version, &bytes));
 	assert_int_equal(version, look_up(f, "PRAGMA user_version"));
-	assert_int_equal(bytes, look_up(f, "PRAGMA page_count") * 8192);
+	assert_int_equal(bytes, look_up(f, "PRAGMA page_count") * 4096);
 }
 
 TEST(a_page_that_was_damaged_is_found)
@@ -506,31 +506,60 @@ TEST(what_was_deleted_is_in_no_file_once_the_log_is_emptied)
 static int fill(struct connection *c, void *arg)
 {
 	STATEMENT s = NULL;
-	BUF bytes = buf_of(1 << 22);
-	int pages = *(const int *)arg;
-	assert_true(buf_reserve(bytes, (size_t)pages * 8192));
+	BUF bytes = buf_of(1 << 23);
+	assert_true(buf_reserve(bytes, *(const size_t *)arg));
 	assert_done(statement_get(c, SQL_meta_put, &s));
 	bind_text(s, 1, VIEW("filling"));
 	bind_blob(s, 2, buf_view(bytes));
 	return statement_run(s);
 }
 
-TEST(free_pages_are_given_back_some_at_a_time_and_some_are_kept)
+static void assert_gives_back(struct fixture *f)
 {
-	struct fixture *f = *state;
-	int none = 0, many = DB_FREE_PAGES_KEPT + DB_GIVE_BACK_PAGES;
+	size_t none = 0, pages = DB_FREE_PAGES_KEPT + DB_GIVE_BACK_PAGES;
+	size_t many = pages * (size_t)look_up(f, "PRAGMA page_size");
 	assert_int_equal(db_give_back(f->keeper.db), 0);
 	assert_done(db_write(f->keeper.db, fill, &many));
 	assert_int_equal(db_give_back(f->keeper.db), 0);
 	assert_done(db_write(f->keeper.db, fill, &none));
 	int64_t left = look_up(f, "PRAGMA freelist_count");
-	assert_in_range(left, DB_FREE_PAGES_KEPT + 1, many + 8);
+	assert_in_range(left, DB_FREE_PAGES_KEPT + 1, pages + 8);
 	for (; left > DB_FREE_PAGES_KEPT; left = look_up(f, "PRAGMA freelist_count")) {
 		int64_t most = left - DB_FREE_PAGES_KEPT;
 		assert_int_equal(db_give_back(f->keeper.db), most < DB_GIVE_BACK_PAGES ? most : DB_GIVE_BACK_PAGES);
 	}
 	assert_int_equal(left, DB_FREE_PAGES_KEPT);
 	assert_int_equal(db_give_back(f->keeper.db), 0);
+}
+
+TEST(free_pages_are_given_back_some_at_a_time_and_some_are_kept)
+{
+	assert_gives_back(*state);
+}
+
+/* As they all were once. */
+TEST(a_file_with_pages_of_8192_bytes_keeps_them_and_is_as_good)
+{
+	struct fixture *f = *state;
+	struct job job = { .id = 1 };
+	db_close(f->keeper.db);
+	f->keeper.db = NULL;
+	assert_int_equal(unlink(f->path), 0);
+	attack(f, "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; VACUUM");
+	assert_done(db_open(f->path, &f->keeper.db));
+	assert_int_equal(look_up(f, "PRAGMA page_size"), 8192);
+	assert_gives_back(f);
+	assert_done(db_write(f->keeper.db, run_job, &job));
+	assert_done(db_truncate_log(f->keeper.db));
+	assert_int_equal(count_chain(f), 1);
+	READER c = NULL;
+	uint32_t version = 0;
+	uint64_t bytes = 0;
+	assert_done(db_read(f->keeper.db, &c));
+	assert_done(db_check(c, CHECK_SECONDS));
+	assert_done(db_size(c, &version, &bytes));
+	assert_int_equal(bytes, look_up(f, "PRAGMA page_count") * 8192);
+	assert_int_equal(look_up(f, "PRAGMA page_size"), 8192);
 }
 
 TEST(a_reader_that_is_out_keeps_the_log_from_being_emptied_and_costs_nothing_else)
@@ -617,6 +646,7 @@ int main(void)
 		keeper_test(a_row_whose_owner_is_not_there_is_refused),
 		keeper_test(changed_rows_are_counted),
 		keeper_test(free_pages_are_given_back_some_at_a_time_and_some_are_kept),
+		keeper_test(a_file_with_pages_of_8192_bytes_keeps_them_and_is_as_good),
 		keeper_test(what_was_deleted_is_in_no_file_once_the_log_is_emptied),
 		keeper_test(a_reader_that_is_out_keeps_the_log_from_being_emptied_and_costs_nothing_else),
 		keeper_test(a_full_disk_is_unavailable_and_when_there_is_room_it_goes_on),
