@@ -3,6 +3,7 @@
 #include "opener_pfx.h"
 
 #include "opener/bags.h"
+#include "opener/check_identity.h"
 #include "opener/derive.h"
 #include "opener/make_pkcs12.h"
 #include "opener/open_pfx.h"
@@ -13,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <openssl/rsa.h>
+#include <openssl/sha.h>
 
 /* ---- work ---- */
 
@@ -101,7 +103,33 @@ static void check_key(const struct msg_opened_identity *m, size_t index, struct 
 	EVP_PKEY_free(legacy);
 }
 
-static void check_identity(const struct msg_opened_identity *m, uint8_t usages, size_t chain_count)
+static const struct ciphers *all_ciphers(void)
+{
+	static struct ciphers ciphers;
+	if (!ciphers.ctx)
+		MUST(ciphers_load(&ciphers) && ciphers.at[CIPHER_RC2_40]);
+	return &ciphers;
+}
+
+/* What is kept of an identity is found good when it is asked about. */
+static void check_kept(const struct msg_opened_identity *m, size_t index, struct view passwords)
+{
+	struct view password = view_of(passwords.p + index * PKCS12_PASSWORD_CHARS, PKCS12_PASSWORD_CHARS);
+	BUF modern = fuzz_buf(STORED_PKCS12_MAX_BYTES);
+	BUF legacy = fuzz_buf(STORED_PKCS12_MAX_BYTES);
+	uint8_t sha256[SHA256_DIGEST_LENGTH];
+	SHA256(m->certificate.p, m->certificate.len, sha256);
+	buf_put(modern, password.p, password.len);
+	buf_put(modern, m->modern_secret.p, m->modern_secret.len);
+	buf_put(legacy, password.p, password.len);
+	buf_put(legacy, m->legacy_secret.p, m->legacy_secret.len);
+	const struct msg_check_identity kept = { .sha256 = view_of(sha256, sizeof sha256),
+						 .modern_secret = buf_view(modern), .legacy_secret = buf_view(legacy) };
+	work_done = 0;
+	MUST(check_identity(all_ciphers(), &kept) == 0);
+}
+
+static void check_facts(const struct msg_opened_identity *m, uint8_t usages, size_t chain_count)
 {
 	MUST(m->usages != 0 && (usages == 0 || m->usages == usages));
 	MUST(m->serial.len > 0 && m->key_algorithm.len > 0);
@@ -155,8 +183,9 @@ static void check_answer(struct view answer, const struct msg_open_pfx *request)
 	for (; m.identities.len > 0; count++) {
 		MUST(count < PFX_IDENTITIES_MAX);
 		MUST(get_opened_identity(&m.identities, &identity) == 0);
-		check_identity(&identity, request->usages, chain_count);
+		check_facts(&identity, request->usages, chain_count);
 		check_key(&identity, count, request->passwords_secret);
+		check_kept(&identity, count, request->passwords_secret);
 	}
 }
 
@@ -168,14 +197,6 @@ static struct view passwords(void)
 	for (int i = 0; i < PFX_IDENTITIES_MAX; i++)
 		snprintf(all + i * PKCS12_PASSWORD_CHARS, PKCS12_PASSWORD_CHARS + 1, "%043d", i);
 	return view_of(all, sizeof all - 1);
-}
-
-static const struct ciphers *all_ciphers(void)
-{
-	static struct ciphers ciphers;
-	if (!ciphers.ctx)
-		MUST(ciphers_load(&ciphers) && ciphers.at[CIPHER_RC2_40]);
-	return &ciphers;
 }
 
 void fuzz_open_pfx(struct view pfx, struct view password)
