@@ -16,6 +16,7 @@ struct job {
 	void *arg;
 	int rc;
 	bool done;
+	pthread_cond_t turn; /* it is done, or is to lead */
 	char detail[FAULT_DETAIL_MAX];
 	struct job *next;
 };
@@ -193,10 +194,20 @@ static struct job *take_batch(struct db *db)
 	return batch;
 }
 
+/* Wakes one of those who wait to lead, and nobody else: to wake all would cost more than what they wait for. The lock is
+ * held. */
+static void end_lead(struct db *db)
+{
+	db->leading = false;
+	pthread_cond_broadcast(&db->turned);
+	if (db->first)
+		pthread_cond_signal(&db->first->turn);
+}
+
 /* The thread that finds nobody leading runs the batch for all who wait; they only sleep. */
 int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg)
 {
-	struct job job = { .run = run, .arg = arg };
+	struct job job = { .run = run, .arg = arg, .turn = PTHREAD_COND_INITIALIZER };
 	pthread_mutex_lock(&db->lock);
 	if (db->shut) {
 		pthread_mutex_unlock(&db->lock);
@@ -208,7 +219,7 @@ int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *a
 	db->last = &job.next;
 	while (!job.done) {
 		if (db->leading) {
-			pthread_cond_wait(&db->turned, &db->lock);
+			pthread_cond_wait(&job.turn, &db->lock);
 			continue;
 		}
 		db->leading = true;
@@ -217,13 +228,15 @@ int db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *a
 		run_batch(db, batch);
 		pthread_mutex_lock(&db->lock);
 		for (struct job *next; batch; batch = next) {
-			next = batch->next; /* a job that is done may be gone at once */
+			next = batch->next;
 			batch->done = true;
+			if (batch != &job)
+				pthread_cond_signal(&batch->turn);
 		}
-		db->leading = false;
-		pthread_cond_broadcast(&db->turned);
+		end_lead(db);
 	}
 	pthread_mutex_unlock(&db->lock);
+	pthread_cond_destroy(&job.turn);
 	return job.rc < 0 ? fail((enum fault)-job.rc, "%s", job.detail) : job.rc;
 }
 
@@ -240,8 +253,7 @@ static void take_lead(struct db *db)
 static void give_lead_back(struct db *db)
 {
 	pthread_mutex_lock(&db->lock);
-	db->leading = false;
-	pthread_cond_broadcast(&db->turned);
+	end_lead(db);
 	pthread_mutex_unlock(&db->lock);
 }
 
