@@ -92,7 +92,9 @@ int frame_send(int fd, struct buf *b, int64_t deadline_ms)
 int frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_t *ret_verb, struct view *ret_fields)
 {
 	uint8_t header[FRAME_HEADER_BYTES];
-	int rc = receive_all(fd, header, sizeof header, deadline_ms);
+	int rc = await(fd, POLLIN, deadline_ms); /* a question or an answer is hardly ever there yet */
+	if (rc == 0)
+		rc = receive_all(fd, header, sizeof header, deadline_ms);
 	if (rc < 0)
 		return rc;
 	struct view v = view_of(header, sizeof header);
