@@ -5,6 +5,7 @@
 #include "openssl_ptr.h"
 
 #include <errno.h>
+#include <openssl/buffer.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
@@ -31,12 +32,27 @@ static int checked(int rc)
 	return errno == ENOMEM ? fail(FAULT_UNAVAILABLE, "no memory for a bundle") : rc;
 }
 
+/* Where the content goes grows by a third at a time, and moves and wipes what it has each time. */
+static bool make_room(BIO *chain, size_t len)
+{
+	BUF_MEM *memory = NULL;
+	BIO *end = BIO_find_type(chain, BIO_TYPE_MEM);
+	if (!end || BIO_get_mem_ptr(end, &memory) <= 0 || BUF_MEM_grow_clean(memory, len) < len)
+		return false;
+	memory->length = 0;
+	return true;
+}
+
 /* What CMS_final() does, in one piece: it copies a kilobyte at a time. */
 static bool put_content(CMS_ContentInfo *cms, struct view content)
 {
 	BIO_PTR chain = CMS_dataInit(cms, NULL);
-	return chain && (content.len == 0 || BIO_write(chain, content.p, (int)content.len) == (int)content.len) &&
-	       BIO_flush(chain) == 1 && CMS_dataFinal(cms, chain) == 1;
+	if (!chain)
+		return false;
+	/* Where nothing is written, OpenSSL does not see the room, and it would leak. */
+	bool put = content.len == 0 || (make_room(chain, content.len + EVP_MAX_BLOCK_LENGTH) &&
+					BIO_write(chain, content.p, (int)content.len) == (int)content.len);
+	return put && BIO_flush(chain) == 1 && CMS_dataFinal(cms, chain) == 1;
 }
 
 int cms_sign(X509 *certificate, EVP_PKEY *key, STACK_OF(X509) *above, struct view content, struct buf *ret_secret)
