@@ -65,7 +65,7 @@ $(BUILD)/common.a: $(COMMON_OBJECTS)
 	$(Q)ar rcs $@ $^
 
 # The keyring is made by pfxctl on the server and read by the keeper: one file of code.
-KEYRING_OBJECTS = $(call objects,daemon/keeper/keyring.c daemon/keeper/ca.c)
+KEYRING_OBJECTS = $(call objects,daemon/keeper/keyring.c daemon/keeper/ca.c daemon/keeper/hmac.c)
 
 $(BUILD)/sql.h: sql/generate $(wildcard sql/*.sql)
 	@mkdir -p $(@D)

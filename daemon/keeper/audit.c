@@ -30,7 +30,7 @@ static int head_mac(const struct keyring *keyring, const struct head *head, uint
 	buf_put_bytes(b, view_text("audit head"));
 	buf_put_u64(b, head->sequence);
 	buf_put(b, head->chain, sizeof head->chain);
-	return seal_mac(keyring_audit_key(keyring), b, ret);
+	return hmac_make(keyring_audit_key(keyring), b, ret);
 }
 
 static int head_read(const struct keyring *keyring, struct connection *c, struct head *ret)
@@ -103,7 +103,7 @@ static int record_mac(const struct keyring *keyring, const uint8_t previous[stat
 			    (unsigned long long)row->sequence);
 	if (!buf_ok(b))
 		return fail(FAULT_UNAVAILABLE, "no memory for an audit record");
-	return seal_mac(keyring_audit_key(keyring), b, ret);
+	return hmac_make(keyring_audit_key(keyring), b, ret);
 }
 
 static int insert(struct connection *c, const struct row *row, const uint8_t mac[static 32])

@@ -32,8 +32,8 @@ struct keyring {
 		struct key256 key_secret;
 	} wrapping[KEYRING_WRAPPING_KEYS_MAX];
 	size_t wrapping_count, ca_count, signer_count;
-	struct key256 rows_secret, audit_secret;
-	bool has_rows, has_audit, has_first_token;
+	struct hmac_key *rows, *audit;
+	bool has_first_token;
 	uint8_t first_token[32];
 	struct authority authorities[KEYRING_CAS_MAX];
 	EVP_PKEY *request_key;
@@ -161,6 +161,16 @@ static bool read_key(struct view text, struct key256 *ret_secret)
 	return true;
 }
 
+/* There is one of each. */
+static bool read_hmac_key(struct view text, struct hmac_key **ret)
+{
+	KEY256 key_secret;
+	if (*ret || !read_key(text, &key_secret))
+		return false;
+	*ret = hmac_key_new(&key_secret);
+	return *ret != NULL;
+}
+
 static EVP_PKEY *read_private(struct view text)
 {
 	BUF der_secret = buf_new(KEYRING_MAX_BYTES);
@@ -261,9 +271,9 @@ static bool read_line(struct keyring *k, struct view line)
 	if (view_is(name, "wrap"))
 		return read_wrapping(k, line);
 	if (view_is(name, "rows"))
-		return read_once(&k->has_rows) && read_key(line, &k->rows_secret);
+		return read_hmac_key(line, &k->rows);
 	if (view_is(name, "audit"))
-		return read_once(&k->has_audit) && read_key(line, &k->audit_secret);
+		return read_hmac_key(line, &k->audit);
 	if (view_is(name, "first-token"))
 		return read_once(&k->has_first_token) && hex_decode(line, k->first_token, sizeof k->first_token);
 	if (view_is(name, "ca"))
@@ -282,7 +292,7 @@ int keyring_parse(struct view text_secret, struct keyring **ret)
 	for (unsigned line = 2; rc == 0 && text_secret.len > 0; line++)
 		if (!read_line(k, word(&text_secret, '\n')))
 			rc = fail(FAULT_MALFORMED_REQUEST, "line %u of the keyring is damaged", line);
-	if (rc == 0 && (!k->wrapping_count || !k->has_rows || !k->has_audit || !k->ca_count ||
+	if (rc == 0 && (!k->wrapping_count || !k->rows || !k->audit || !k->ca_count ||
 			k->signer_count != k->ca_count))
 		rc = fail(FAULT_MALFORMED_REQUEST, "the keyring is cut short: a key is missing");
 	if (rc == 0)
@@ -346,6 +356,8 @@ void keyring_free(struct keyring *k)
 		sk_X509_pop_free(k->authorities[i].chain, X509_free);
 	}
 	EVP_PKEY_free(k->request_key);
+	hmac_key_free(k->rows);
+	hmac_key_free(k->audit);
 	explicit_bzero(k, sizeof *k);
 	free(k);
 }
@@ -363,14 +375,14 @@ const struct key256 *keyring_wrapping_key(const struct keyring *k, struct view i
 	return NULL;
 }
 
-const struct key256 *keyring_rows_key(const struct keyring *k)
+struct hmac_key *keyring_rows_key(const struct keyring *k)
 {
-	return &k->rows_secret;
+	return k->rows;
 }
 
-const struct key256 *keyring_audit_key(const struct keyring *k)
+struct hmac_key *keyring_audit_key(const struct keyring *k)
 {
-	return &k->audit_secret;
+	return k->audit;
 }
 
 struct view keyring_first_token(const struct keyring *k)

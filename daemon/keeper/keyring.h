@@ -17,7 +17,7 @@
 #define PFXD_KEYRING_H
 
 #include "buf.h"
-#include "wipe.h"
+#include "hmac.h"
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -52,8 +52,9 @@ void keyring_free(struct keyring *keyring);
  * NULL. Owned by the keyring. */
 const char *keyring_wrapping_id(const struct keyring *keyring, size_t i);
 const struct key256 *keyring_wrapping_key(const struct keyring *keyring, struct view id);
-const struct key256 *keyring_rows_key(const struct keyring *keyring);
-const struct key256 *keyring_audit_key(const struct keyring *keyring);
+/* The keys of rows that carry authority, and of audit records. Owned by the keyring. */
+struct hmac_key *keyring_rows_key(const struct keyring *keyring);
+struct hmac_key *keyring_audit_key(const struct keyring *keyring);
 /* 32 bytes, or none. */
 struct view keyring_first_token(const struct keyring *keyring);
 

@@ -26,7 +26,6 @@ enum {
 	RETRY_SECONDS = 5,
 	LOOK_SECONDS = 60,       /* for what came under an older key by other ways, as from a backup */
 	KNOWN_MAX_BYTES = 4096,
-	MAC_BYTES = 32,
 	LINE_CHARS = 80,
 };
 
@@ -70,14 +69,14 @@ static int put_present(const struct keyring *keyring, struct buf *ret)
 	return rc < 0 || buf_ok(ret) ? rc : fail(FAULT_UNAVAILABLE, "no memory for the list of keys");
 }
 
-static int known_mac(const struct keyring *keyring, struct view list, uint8_t ret[static MAC_BYTES])
+static int known_mac(const struct keyring *keyring, struct view list, uint8_t ret[static HMAC_BYTES])
 {
 	BUF b = buf_new(2 * KNOWN_MAX_BYTES);
 	if (!b)
 		return fail(FAULT_UNAVAILABLE, "no memory for the list of keys");
 	buf_put_bytes(b, view_text("known keys"));
 	buf_put_bytes(b, list);
-	return seal_mac(keyring_rows_key(keyring), b, ret);
+	return hmac_make(keyring_rows_key(keyring), b, ret);
 }
 
 static bool line_of(struct view *list, struct view *ret)
@@ -113,7 +112,7 @@ static void put_oldest(struct view present, struct buf *ret)
 static int read_known(const struct keyring *keyring, struct connection *c, struct view present, struct buf *ret)
 {
 	STATEMENT s = NULL;
-	uint8_t mac[MAC_BYTES];
+	uint8_t mac[HMAC_BYTES];
 	struct view list;
 	int rc = statement_get(c, SQL_meta_get, &s);
 	if (rc < 0)
@@ -125,7 +124,7 @@ static int read_known(const struct keyring *keyring, struct connection *c, struc
 	if (rc <= 0)
 		return rc;
 	struct view value = column_view(s, 0);
-	if (value.len < MAC_BYTES || value.len > KNOWN_MAX_BYTES || !view_get(&value, value.len - MAC_BYTES, &list))
+	if (value.len < HMAC_BYTES || value.len > KNOWN_MAX_BYTES || !view_get(&value, value.len - HMAC_BYTES, &list))
 		return 0;
 	rc = known_mac(keyring, list, mac);
 	if (rc == 0 && view_equal_secret(value, view_of(mac, sizeof mac)))
@@ -136,7 +135,7 @@ static int read_known(const struct keyring *keyring, struct connection *c, struc
 static int write_known(const struct keyring *keyring, struct connection *c, struct view present)
 {
 	STATEMENT s = NULL;
-	uint8_t mac[MAC_BYTES];
+	uint8_t mac[HMAC_BYTES];
 	BUF value = buf_new(KNOWN_MAX_BYTES);
 	int rc = value ? known_mac(keyring, present, mac) : fail(FAULT_UNAVAILABLE, "no memory for the list of keys");
 	if (rc == 0)

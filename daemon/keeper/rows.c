@@ -59,7 +59,7 @@ static int check(const struct keyring *keyring, const char *kind, struct stateme
 		return tampered(kind, column_view(s, first));
 	if (!buf_ok(bytes))
 		return fail(FAULT_UNAVAILABLE, "no memory for a row");
-	int rc = seal_mac(keyring_rows_key(keyring), bytes, mac);
+	int rc = hmac_make(keyring_rows_key(keyring), bytes, mac);
 	if (rc == 0 && !view_equal_secret(column_view(s, mac_column), view_of(mac, sizeof mac)))
 		rc = tampered(kind, column_view(s, first));
 	return rc;
@@ -104,7 +104,7 @@ static int check(const struct keyring *keyring, const char *kind, struct stateme
 			return fail(FAULT_UNAVAILABLE, "no memory for a row"); \
 		put_text(bytes, view_text(#table)); \
 		ROW_##table(PUT_COLUMN) \
-		return seal_mac(keyring_rows_key(keyring), bytes, ret); \
+		return hmac_make(keyring_rows_key(keyring), bytes, ret); \
 	} \
 	int bind_##table(const struct keyring *keyring, struct statement *s, const struct row_##table *row, \
 			 uint8_t ret_mac[static 32]) \

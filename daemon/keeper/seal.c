@@ -5,7 +5,6 @@
 #include "fault.h"
 #include "openssl_ptr.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/modes.h>
 #include <openssl/rand.h>
@@ -14,11 +13,11 @@
 
 enum { BINDING_MAX_BYTES = 512 };
 
-const char *const seal_parts[SEAL_PARTS] = { "modern", "legacy" };
+const char *const seal_parts[SEAL_PARTS] = { [SEAL_MODERN] = "modern", [SEAL_LEGACY] = "legacy" };
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_CIPHER *gcm, *ecb, *wrap_pad;
-static EVP_MAC_CTX *hmac; /* with its digest, as yet without a key */
+static EVP_MD *sha256, *sha1;
 
 /* Once: a fetch by name costs more than the encryption of a small record. */
 static void fetch(void)
@@ -26,13 +25,9 @@ static void fetch(void)
 	gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
 	wrap_pad = EVP_CIPHER_fetch(NULL, "AES-256-WRAP-PAD", NULL);
-	char digest[] = "SHA256";
-	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-				      OSSL_PARAM_construct_end() };
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	hmac = mac ? EVP_MAC_CTX_new(mac) : NULL;
-	EVP_MAC_free(mac);
-	if (!gcm || !ecb || !wrap_pad || !hmac || EVP_MAC_CTX_set_params(hmac, params) != 1)
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+	if (!gcm || !ecb || !wrap_pad || !sha256 || !sha1)
 		abort(); /* a few hundred bytes, at the start: without them no row could be read until the next one */
 }
 
@@ -163,25 +158,14 @@ int unseal(const struct key256 *key_secret, const struct binding *binding, const
 	return fail(FAULT_TAMPERED, "its sealed part \"%s\" does not open: it was changed, or belongs elsewhere", part);
 }
 
-int seal_mac(const struct key256 *key_secret, const struct buf *fields, uint8_t ret[static 32])
-{
-	pthread_once(&fetched, fetch);
-	size_t len = 0;
-	EVP_MAC_CTX *context = EVP_MAC_CTX_dup(hmac);
-	bool done = buf_ok(fields) && context &&
-		    EVP_MAC_init(context, key_secret->at, sizeof key_secret->at, NULL) == 1 &&
-		    EVP_MAC_update(context, buf_data(fields), buf_len(fields)) == 1 &&
-		    EVP_MAC_final(context, ret, &len, 32) == 1;
-	EVP_MAC_CTX_free(context);
-	return done ? 0 : broken("compute an HMAC");
-}
-
 int digest_sha256(struct view bytes, uint8_t ret[static 32])
 {
-	return EVP_Digest(bytes.p, bytes.len, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : broken("compute a digest");
+	pthread_once(&fetched, fetch);
+	return EVP_Digest(bytes.p, bytes.len, ret, NULL, sha256, NULL) == 1 ? 0 : broken("compute a digest");
 }
 
 int digest_sha1(struct view bytes, uint8_t ret[static 20])
 {
-	return EVP_Digest(bytes.p, bytes.len, ret, NULL, EVP_sha1(), NULL) == 1 ? 0 : broken("compute a digest");
+	pthread_once(&fetched, fetch);
+	return EVP_Digest(bytes.p, bytes.len, ret, NULL, sha1, NULL) == 1 ? 0 : broken("compute a digest");
 }

@@ -12,8 +12,8 @@ enum {
 	SEAL_WRAPPED_BYTES = 40, /* of a 256-bit key */
 };
 
-/* The sealed parts of an identity, in the order of their columns: the password of a PKCS#12 file, then the file. */
-enum { SEAL_PARTS = 2 };
+/* The sealed parts of an identity, in the order of their columns: PKCS#12 files in two forms. */
+enum { SEAL_MODERN, SEAL_LEGACY, SEAL_PARTS };
 extern const char *const seal_parts[SEAL_PARTS];
 
 /* What sealed bytes are bound to, all of it authenticated and none of it secret. */
@@ -34,9 +34,6 @@ int seal(const struct key256 *key_secret, const struct binding *binding, const c
 /* Appends what was sealed to ret_secret. TAMPERED if it was sealed otherwise or changed: nothing is appended then. */
 int unseal(const struct key256 *key_secret, const struct binding *binding, const char *part, struct view sealed,
 	   struct buf *ret_secret);
-
-/* HMAC-SHA-256 of fields, which the caller has put into one buffer with their lengths. ret has 32 bytes. */
-int seal_mac(const struct key256 *key_secret, const struct buf *fields, uint8_t ret[static 32]);
 
 /* SHA-256 and SHA-1 of bytes; SHA-1 only where a thumbprint has to be one. */
 int digest_sha256(struct view bytes, uint8_t ret[static 32]);

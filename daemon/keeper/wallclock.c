@@ -14,7 +14,7 @@
 
 #define CLOCK_NAME "clock"
 
-enum { MAC_BYTES = 32, MARKS_MAX_BYTES = 64 };
+enum { MARKS_MAX_BYTES = 64 };
 
 /* mark: the latest time on record. before: the time before a jump that nobody accepted yet, or 0. */
 struct marks {
@@ -23,21 +23,21 @@ struct marks {
 
 /* ---- in the database ---- */
 
-static int marks_mac(const struct keyring *keyring, struct view marks, uint8_t ret[static MAC_BYTES])
+static int marks_mac(const struct keyring *keyring, struct view marks, uint8_t ret[static HMAC_BYTES])
 {
 	BUF b = buf_new(2 * MARKS_MAX_BYTES);
 	if (!b)
 		return fail(FAULT_UNAVAILABLE, "no memory for the clock's marks");
 	buf_put_bytes(b, view_text("clock marks"));
 	buf_put_bytes(b, marks);
-	return seal_mac(keyring_rows_key(keyring), b, ret);
+	return hmac_make(keyring_rows_key(keyring), b, ret);
 }
 
 /* What was not written under this keyring counts as nothing. */
 static int read_marks(const struct keyring *keyring, struct connection *c, struct marks *ret)
 {
 	STATEMENT s = NULL;
-	uint8_t mac[MAC_BYTES];
+	uint8_t mac[HMAC_BYTES];
 	struct view marks;
 	uint64_t mark, before;
 	*ret = (struct marks){ 0 };
@@ -61,7 +61,7 @@ static int read_marks(const struct keyring *keyring, struct connection *c, struc
 static int write_marks(const struct keyring *keyring, struct connection *c, struct marks marks)
 {
 	STATEMENT s = NULL;
-	uint8_t mac[MAC_BYTES];
+	uint8_t mac[HMAC_BYTES];
 	BUF value = buf_new(MARKS_MAX_BYTES);
 	if (!value)
 		return fail(FAULT_UNAVAILABLE, "no memory for the clock's marks");

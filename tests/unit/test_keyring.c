@@ -107,10 +107,15 @@ TEST(the_keys_of_a_keyring_are_all_different)
 {
 	put_all_but(0);
 	assert_done(parse());
-	const struct key256 *keys[] = { keyring_rows_key(keyring), keyring_audit_key(keyring),
-					keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring, 0))) };
+	const struct key256 *wrapping = keyring_wrapping_key(keyring, view_text(keyring_wrapping_id(keyring, 0)));
+	struct hmac_key *keys[] = { keyring_rows_key(keyring), keyring_audit_key(keyring), hmac_key_new(wrapping) };
+	uint8_t macs[COUNT_OF(keys)][HMAC_BYTES];
+	BUF nothing = buf_of(1);
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
-		assert_memory_not_equal(keys[i], keys[(i + 1) % COUNT_OF(keys)], sizeof *keys[i]);
+		assert_done(hmac_make(keys[i], nothing, macs[i]));
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		assert_memory_not_equal(macs[i], macs[(i + 1) % COUNT_OF(keys)], HMAC_BYTES);
+	hmac_key_free(keys[2]);
 }
 
 TEST(two_keyrings_have_nothing_in_common)

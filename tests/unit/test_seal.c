@@ -6,8 +6,6 @@
 #include "protocol.h"
 #include "token.h"
 
-#include <openssl/hmac.h>
-
 static struct keyring *keyring;
 static struct buf *sealed, *plain;
 static struct key256 data_key;
@@ -188,25 +186,6 @@ TEST(another_keyring_unwraps_nothing)
 	keyring_free(other);
 }
 
-TEST(a_mac_is_hmac_with_sha_256)
-{
-	uint8_t mac[32], wanted[32];
-	BUF fields = buf_of(100);
-	buf_put_text(fields, "what do ya want for nothing?");
-	assert_done(seal_mac(&data_key, fields, mac));
-	assert_non_null(
-		HMAC(EVP_sha256(), data_key.at, sizeof data_key.at, buf_data(fields), buf_len(fields), wanted, NULL));
-	assert_memory_equal(mac, wanted, sizeof mac);
-}
-
-TEST(fields_that_did_not_fit_get_no_mac)
-{
-	uint8_t mac[32];
-	BUF fields = buf_of(2);
-	buf_put_text(fields, "abc");
-	assert_fault(seal_mac(&data_key, fields, mac), INTERNAL);
-}
-
 TEST(digests_are_the_standards)
 {
 	uint8_t sha256[32], sha1[20];
@@ -247,8 +226,6 @@ int main(void)
 		cmocka_unit_test(a_wrapped_key_that_was_changed_or_cut_does_not_unwrap),
 		cmocka_unit_test(a_wrapping_key_that_the_keyring_does_not_have_is_said_so),
 		cmocka_unit_test(another_keyring_unwraps_nothing),
-		cmocka_unit_test(a_mac_is_hmac_with_sha_256),
-		cmocka_unit_test(fields_that_did_not_fit_get_no_mac),
 		cmocka_unit_test(digests_are_the_standards),
 		cmocka_unit_test(a_token_has_43_characters_and_comes_with_its_hash),
 	};
