@@ -7,9 +7,15 @@
 #include "fault.h"
 #include "json.h"
 #include "openssl_ptr.h"
-#include "seal.h"
+#include "sealed.h"
 
+#include <stdlib.h>
 #include <strings.h>
+
+enum {
+	SHA256_BYTES = 32,
+	SEALED_MAX_BYTES = 3 * USER_PKCS12_MAX_BYTES, /* of both forms, where one is bounded at import */
+};
 
 /* ---- which form ---- */
 
@@ -83,11 +89,136 @@ int bundle_read(struct keeper *k, struct connection *c, const struct shown *show
 	return rc < 0 ? rc : read_removed(k->keyring, c, shown->user.id, ret->removed);
 }
 
+static int tell_damage(struct view id)
+{
+	char why[FAULT_DETAIL_MAX];
+	strcpy(why, fault_detail());
+	return fail(FAULT_TAMPERED, "identity %.*s can not be opened: %s", (int)id.len, (const char *)id.p, why);
+}
+
+/* Where to take the one with this id, if it is delivered. */
+static struct sealed *place_of(const struct bundle *b, struct view id)
+{
+	for (size_t i = 0; i < b->history.count; i++)
+		if (b->history.at[i].delivered && view_equal(b->history.at[i].row.id, id))
+			return &b->sealed[i];
+	return NULL;
+}
+
+/* All in one go: to look for each by its id would cost more than to open it. */
+static int take_sealed(struct connection *c, struct bundle *b)
+{
+	STATEMENT s = NULL;
+	size_t taken = 0;
+	b->sealed = calloc(b->history.count + 1, sizeof *b->sealed);
+	int rc = b->sealed ? statement_get(c, SQL_identities_sealed_of_user, &s) :
+			     fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	if (rc < 0)
+		return rc;
+	bind_text(s, 1, b->shown->user.id);
+	while (rc == 0 && (rc = statement_step(s)) > 0) {
+		struct view id = column_view(s, 0);
+		struct sealed *place = place_of(b, id);
+		rc = place ? sealed_read(s, 1, place) : 0;
+		taken += rc == 0 && place ? buf_len(place->bytes) : 0;
+		if (rc == -FAULT_TAMPERED)
+			rc = tell_damage(id);
+		if (taken > SEALED_MAX_BYTES)
+			rc = fail(FAULT_UNAVAILABLE, "a history has more than %u bytes", SEALED_MAX_BYTES);
+	}
+	return rc;
+}
+
+static bool is_above(const struct bundle *b, struct view digest)
+{
+	struct view rest = buf_view(b->above), one, der;
+	while (view_get(&rest, SHA256_BYTES, &one) && view_get_bytes(&rest, CERTIFICATE_MAX_BYTES, &der))
+		if (view_equal(one, digest))
+			return true;
+	return false;
+}
+
+static int take_certificate(struct connection *c, struct view sha256, struct buf *ret)
+{
+	STATEMENT s = NULL;
+	uint8_t digest[SHA256_BYTES];
+	int rc = statement_get(c, SQL_chain_get, &s);
+	if (rc < 0)
+		return rc;
+	bind_blob(s, 1, sha256);
+	rc = statement_step(s);
+	bool there = rc > 0;
+	if (there)
+		rc = digest_sha256(column_view(s, 0), digest);
+	if (rc < 0)
+		return rc;
+	if (!there || !view_equal(sha256, view_of(digest, sizeof digest))) {
+		char hex[2 * SHA256_BYTES + 1];
+		hex_encode(sha256, hex);
+		return fail(FAULT_TAMPERED, "the chain certificate %s was changed or is gone", hex);
+	}
+	buf_put(ret, digest, sizeof digest);
+	buf_put_bytes(ret, column_view(s, 0));
+	return 0;
+}
+
+/* The certificates above the leaves of all that is delivered. */
+static int take_above(struct connection *c, struct bundle *b)
+{
+	int rc = 0;
+	b->above = buf_new(2 * USER_CHAIN_MAX_BYTES);
+	if (!b->above)
+		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	for (size_t i = 0; rc == 0 && i < b->history.count; i++) {
+		struct view chain = b->history.at[i].row.chain, digest;
+		while (rc == 0 && b->history.at[i].delivered && view_get(&chain, SHA256_BYTES, &digest))
+			if (!is_above(b, digest))
+				rc = take_certificate(c, digest, b->above);
+	}
+	if (rc == 0 && !buf_ok(b->above))
+		rc = fail(FAULT_UNAVAILABLE, "no memory for the certificates above a history");
+	return rc;
+}
+
+int bundle_take(struct connection *c, struct bundle *b)
+{
+	int rc = take_sealed(c, b);
+	return rc < 0 ? rc : take_above(c, b);
+}
+
+static bool is_delivered(const struct history *h, struct view sha256)
+{
+	for (size_t i = 0; i < h->count; i++)
+		if (h->at[i].delivered && view_equal(h->at[i].row.sha256, sha256))
+			return true;
+	return false;
+}
+
+int bundle_is_there(struct connection *c, const struct bundle *b)
+{
+	STATEMENT s = NULL;
+	size_t delivered = 0;
+	int rc = statement_get(c, SQL_identities_listed_of_user, &s);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < b->history.count; i++)
+		delivered += b->history.at[i].delivered;
+	bind_text(s, 1, b->shown->user.id);
+	while ((rc = statement_step(s)) > 0)
+		delivered -= is_delivered(&b->history, column_view(s, 0));
+	return rc < 0 ? rc : delivered == 0;
+}
+
 void bundle_done(struct bundle *b)
 {
+	for (size_t i = 0; b->sealed && i < b->history.count; i++)
+		sealed_done(&b->sealed[i]);
+	free(b->sealed);
 	history_done(&b->history);
 	buf_free(b->removed);
-	b->removed = NULL;
+	buf_free(b->above);
+	b->sealed = NULL;
+	b->removed = b->above = NULL;
 }
 
 /* Told by key id alone: a CA's certificate is never changed. */
@@ -183,63 +314,15 @@ static void put_facts(struct buf *b, const struct identity *id)
 	put_usages(b, "currentFor", id->current_for);
 }
 
-/* Opens both sealed parts and keeps the one that is delivered: damage to the other one must be found now, not in the
- * year in which it is needed. */
-static int open_parts(const struct key256 *key_secret, const struct binding *binding, struct statement *s,
-		      const char *wanted, struct buf *ret_secret)
+static int put_identity(const struct keyring *keyring, const struct bundle *b, size_t i, struct buf *ret_secret)
 {
-	BUF other_secret = buf_new(STORED_PKCS12_MAX_BYTES);
-	int rc = other_secret ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity");
-	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
-		buf_reset(other_secret);
-		rc = unseal(key_secret, binding, seal_parts[i], column_view(s, 2 + i),
-			    strcmp(seal_parts[i], wanted) == 0 ? ret_secret : other_secret);
-	}
-	return rc;
-}
-
-/* Unseals one identity, and gives its PKCS#12 form: the password, then the file. */
-static int open_identity(struct keeper *k, struct connection *c, const struct identity *id, bool legacy,
-			 struct buf *ret_secret)
-{
-	STATEMENT s = NULL;
-	KEY256 key_secret;
-	int rc = statement_get(c, SQL_identity_sealed, &s);
-	if (rc < 0)
-		return rc;
-	bind_text(s, 1, id->row.id);
-	rc = statement_step(s);
-	if (rc == 0)
-		return fail(FAULT_TAMPERED, "it is gone");
-	if (rc < 0)
-		return rc;
-	const struct binding binding = { .record = id->row.id, .owner = id->row.user_id, .sha256 = id->row.sha256,
-					 .key_id = column_view(s, 0) };
-	rc = seal_open_key(k->keyring, binding.key_id, column_view(s, 1), &key_secret);
-	if (rc == 0)
-		rc = open_parts(&key_secret, &binding, s, legacy ? "legacy" : "modern", ret_secret);
-	if (rc == 0 && buf_len(ret_secret) <= PKCS12_PASSWORD_CHARS)
-		rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
-	return rc;
-}
-
-static int put_identity(struct keeper *k, struct connection *c, const struct bundle *b, const struct identity *id,
-			struct buf *ret_secret)
-{
-	BUF opened_secret = buf_new(STORED_PKCS12_MAX_BYTES);
+	OPENED opened = { { NULL } };
 	struct view pkcs12, password;
-	if (!opened_secret)
-		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
-	int rc = open_identity(k, c, id, b->legacy, opened_secret);
-	if (rc == -FAULT_TAMPERED) {
-		char why[FAULT_DETAIL_MAX];
-		strcpy(why, fault_detail());
-		return fail(FAULT_TAMPERED, "identity %.*s can not be opened: %s", (int)id->row.id.len,
-			    (const char *)id->row.id.p, why);
-	}
+	const struct identity *id = &b->history.at[i];
+	int rc = sealed_open(keyring, &id->row, &b->sealed[i], &opened);
 	if (rc < 0)
-		return rc;
-	pkcs12 = buf_view(opened_secret);
+		return rc == -FAULT_TAMPERED ? tell_damage(id->row.id) : rc;
+	pkcs12 = buf_view(opened.parts_secret[b->legacy ? SEAL_LEGACY : SEAL_MODERN]);
 	view_get(&pkcs12, PKCS12_PASSWORD_CHARS, &password);
 	json_begin(ret_secret, '{');
 	put_facts(ret_secret, id);
@@ -250,61 +333,23 @@ static int put_identity(struct keeper *k, struct connection *c, const struct bun
 	return 0;
 }
 
-static int put_intermediate(struct connection *c, struct view sha256, struct buf *ret)
+static int put_intermediates(const struct bundle *b, struct buf *ret)
 {
-	STATEMENT s = NULL;
-	uint8_t digest[32];
+	struct view rest = buf_view(b->above), digest, der;
 	BUF pem = buf_new(2 * CERTIFICATE_MAX_BYTES);
-	int rc = pem ? statement_get(c, SQL_chain_get, &s) : fail(FAULT_UNAVAILABLE, "no memory for a certificate");
-	if (rc < 0)
-		return rc;
-	bind_blob(s, 1, sha256);
-	rc = statement_step(s);
-	bool there = rc > 0;
-	if (there)
-		rc = digest_sha256(column_view(s, 0), digest);
-	if (rc < 0)
-		return rc;
-	if (!there || !view_equal(sha256, view_of(digest, sizeof digest))) {
-		char hex[65];
-		hex_encode(view_of(sha256.p, 32), hex);
-		return fail(FAULT_TAMPERED, "the chain certificate %s was changed or is gone", hex);
-	}
-	pem_encode("CERTIFICATE", column_view(s, 0), pem);
-	if (!buf_ok(pem))
-		return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
-	json_string(ret, buf_view(pem));
-	return 0;
-}
-
-static bool among(struct view digests, struct view digest)
-{
-	for (; digests.len >= 32; digests = view_of(digests.p + 32, digests.len - 32))
-		if (memcmp(digests.p, digest.p, 32) == 0)
-			return true;
-	return false;
-}
-
-/* The certificates above the leaves of all that is delivered, each once. */
-static int put_intermediates(struct connection *c, const struct bundle *b, struct buf *ret)
-{
-	int rc = 0;
-	BUF told = buf_new(MIB);
-	if (!told)
+	if (!pem)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	json_name(ret, "intermediates");
 	json_begin(ret, '[');
-	for (size_t i = 0; i < b->history.count; i++) {
-		struct view chain = b->history.at[i].row.chain, digest;
-		while (rc == 0 && b->history.at[i].delivered && view_get(&chain, 32, &digest)) {
-			if (among(buf_view(told), digest))
-				continue;
-			buf_put(told, digest.p, digest.len);
-			rc = put_intermediate(c, digest, ret);
-		}
+	while (view_get(&rest, SHA256_BYTES, &digest) && view_get_bytes(&rest, CERTIFICATE_MAX_BYTES, &der)) {
+		buf_reset(pem);
+		pem_encode("CERTIFICATE", der, pem);
+		if (!buf_ok(pem))
+			return fail(FAULT_UNAVAILABLE, "no memory for a certificate");
+		json_string(ret, buf_view(pem));
 	}
 	json_end(ret, ']');
-	return rc;
+	return 0;
 }
 
 static void put_removed(const struct bundle *b, struct buf *ret)
@@ -340,25 +385,31 @@ static int put_trusted(const struct keyring *keyring, struct buf *ret)
 	return rc;
 }
 
-static int put_json(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret_secret)
+static int put_history(const struct keyring *keyring, const struct bundle *b, struct buf *ret_secret)
 {
 	int rc = 0;
+	json_name(ret_secret, "certificates");
+	json_begin(ret_secret, '[');
+	for (size_t i = 0; rc == 0 && i < b->history.count; i++)
+		if (b->history.at[i].delivered)
+			rc = put_identity(keyring, b, i, ret_secret);
+	json_end(ret_secret, ']');
+	return rc;
+}
+
+static int put_json(const struct keyring *keyring, const struct bundle *b, int64_t now, struct buf *ret_secret)
+{
 	json_begin(ret_secret, '{');
 	json_name(ret_secret, "version");
 	buf_put_text(ret_secret, "1");
 	put_text(ret_secret, "user", b->shown->user.upn);
 	put_text(ret_secret, "device", b->shown->device.id);
 	put_time(ret_secret, "issuedAt", now);
-	json_name(ret_secret, "certificates");
-	json_begin(ret_secret, '[');
-	for (size_t i = 0; rc == 0 && i < b->history.count; i++)
-		if (b->history.at[i].delivered)
-			rc = put_identity(k, c, b, &b->history.at[i], ret_secret);
-	json_end(ret_secret, ']');
+	int rc = put_history(keyring, b, ret_secret);
 	if (rc == 0)
-		rc = put_intermediates(c, b, ret_secret);
+		rc = put_intermediates(b, ret_secret);
 	if (rc == 0)
-		rc = put_trusted(k->keyring, ret_secret);
+		rc = put_trusted(keyring, ret_secret);
 	put_removed(b, ret_secret);
 	json_end(ret_secret, '}');
 	if (rc == 0 && !buf_ok(ret_secret))
@@ -399,16 +450,16 @@ static int sign(const struct keyring *keyring, struct view device, struct view j
 	return rc;
 }
 
-int bundle_make(struct keeper *k, struct connection *c, const struct bundle *b, int64_t now, struct buf *ret)
+int bundle_make(const struct keyring *keyring, const struct bundle *b, int64_t now, struct buf *ret)
 {
 	BUF json_secret = buf_new(BUNDLE_JSON_MAX_BYTES);
 	BUF signed_secret = buf_new(BUNDLE_MAX_BYTES);
 	struct view device = b->shown->certificate.der;
 	if (!json_secret || !signed_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
-	int rc = put_json(k, c, b, now, json_secret);
+	int rc = put_json(keyring, b, now, json_secret);
 	if (rc == 0)
-		rc = sign(k->keyring, device, buf_view(json_secret), signed_secret);
+		rc = sign(keyring, device, buf_view(json_secret), signed_secret);
 	if (rc == 0)
 		rc = cms_encrypt(device, b->enveloped, buf_view(signed_secret), ret);
 	return rc;

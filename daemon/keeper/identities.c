@@ -9,7 +9,7 @@
 #include "frame.h"
 #include "log.h"
 #include "openers.h"
-#include "seal.h"
+#include "sealed.h"
 #include "serve.h"
 #include "users.h"
 #include "wipe.h"
@@ -21,7 +21,6 @@
 enum {
 	ID_TOLD_MAX = 64,       /* bytes of the id of a row that somebody may have made */
 	ID_MAX_BYTES_STORED = 1000000000, /* of any text in SQLite */
-	ROW_SEALED_MAX_BYTES = 2 * STORED_PKCS12_MAX_BYTES + 8 * KIB,
 	WORK_MS = 10,           /* so much, and then a pause of PAUSES times as long */
 	PAUSES = 2,
 	TRIES = 2,              /* before an opener's word is believed that a key does not fit */
@@ -51,33 +50,17 @@ struct stored {
 	struct row_identity row;
 	int row_rc;             /* why the row can not be believed */
 	char row_why[FAULT_DETAIL_MAX];
-	struct buf *bytes;      /* of what follows */
-	struct view key_id, wrapped, sealed[SEAL_PARTS];
+	struct sealed sealed;
 };
 
 static void stored_done(struct stored *s)
 {
 	row_identity_done(&s->row);
-	buf_free(s->bytes);
+	sealed_done(&s->sealed);
 }
 #define STORED __attribute__((cleanup(stored_done))) struct stored
 
 /* ---- reading one ---- */
-
-static int keep_sealed(struct statement *s, struct stored *ret)
-{
-	enum { FIRST = columns_identity + 1 };
-	struct view *const views[] = { &ret->key_id, &ret->wrapped, &ret->sealed[0], &ret->sealed[1] };
-	enum { COUNT = sizeof views / sizeof views[0] };
-	for (int i = 0; i < COUNT; i++)
-		buf_put_bytes(ret->bytes, column_view(s, FIRST + i));
-	if (!buf_ok(ret->bytes))
-		return fail(FAULT_TAMPERED, "it is larger than any that this service makes");
-	struct view rest = buf_view(ret->bytes);
-	for (int i = 0; i < COUNT; i++)
-		view_get_bytes(&rest, ROW_SEALED_MAX_BYTES, views[i]);
-	return 0;
-}
 
 /* The next one after the last. 1: there is one; 0: there is none. */
 static int fetch(struct verifying *v, struct stored *ret)
@@ -98,7 +81,7 @@ static int fetch(struct verifying *v, struct stored *ret)
 	v->begun = true;
 	ret->row_rc = load_identity(v->of->keyring, s, &ret->row);
 	if (ret->row_rc == 0)
-		ret->row_rc = keep_sealed(s, ret);
+		ret->row_rc = sealed_read(s, columns_identity + 1, &ret->sealed);
 	if (ret->row_rc < 0)
 		strcpy(ret->row_why, fault_detail());
 	/* However long it is, what comes after it is to be found. The statement has the last one until it is done. */
@@ -116,34 +99,15 @@ static int fetch(struct verifying *v, struct stored *ret)
 
 /* ---- opening it ---- */
 
-/* Appends the request to an opener. */
-static int unseal_parts(const struct key256 *data_secret, const struct binding *binding, const struct stored *stored,
-			struct buf *request_secret)
+static int put_request(const struct row_identity *row, const struct opened *opened, struct buf *request_secret)
 {
-	BUF modern_secret = buf_new(STORED_PKCS12_MAX_BYTES);
-	BUF legacy_secret = buf_new(STORED_PKCS12_MAX_BYTES);
-	struct buf *const bufs[SEAL_PARTS] = { modern_secret, legacy_secret };
-	int rc = modern_secret && legacy_secret ? 0 : fail(FAULT_UNAVAILABLE, "no memory for an identity");
-	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
-		rc = unseal(data_secret, binding, seal_parts[i], stored->sealed[i], bufs[i]);
-		if (rc == 0 && buf_len(bufs[i]) <= PKCS12_PASSWORD_CHARS)
-			rc = fail(FAULT_TAMPERED, "its PKCS#12 is cut short");
-	}
-	if (rc < 0)
-		return rc;
-	const struct msg_check_identity m = { .sha256 = stored->row.sha256, .modern_secret = buf_view(modern_secret),
-					      .legacy_secret = buf_view(legacy_secret) };
+	const struct msg_check_identity m = {
+		.sha256 = row->sha256,
+		.modern_secret = buf_view(opened->parts_secret[SEAL_MODERN]),
+		.legacy_secret = buf_view(opened->parts_secret[SEAL_LEGACY]),
+	};
 	frame_begin(request_secret, VERB_CHECK_IDENTITY);
 	return put_check_identity(request_secret, &m);
-}
-
-static int unseal_stored(const struct keyring *keyring, const struct stored *stored, struct buf *request_secret)
-{
-	KEY256 data_secret;
-	const struct binding binding = { .record = stored->row.id, .owner = stored->row.user_id,
-					 .sha256 = stored->row.sha256, .key_id = stored->key_id };
-	int rc = seal_open_key(keyring, stored->key_id, stored->wrapped, &data_secret);
-	return rc < 0 ? rc : unseal_parts(&data_secret, &binding, stored, request_secret);
 }
 
 /* An opener may end for other reasons than what it reads: that a key does not fit must be said twice. Where there is no
@@ -167,12 +131,15 @@ static int ask_opener(struct verifying *v, struct buf *request_secret)
 /* TAMPERED or what the opener said: this one can not be read. UNAVAILABLE: it is not known. */
 static int open_stored(struct verifying *v, const struct stored *stored)
 {
+	OPENED opened = { { NULL } };
 	BUF request_secret = buf_new(2 * STORED_PKCS12_MAX_BYTES + KIB);
 	if (!request_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	if (stored->row_rc < 0)
 		return fail((enum fault)-stored->row_rc, "%s", stored->row_why);
-	int rc = unseal_stored(v->of->keyring, stored, request_secret);
+	int rc = sealed_open(v->of->keyring, &stored->row, &stored->sealed, &opened);
+	if (rc == 0 && !v->only_unseal)
+		rc = put_request(&stored->row, &opened, request_secret);
 	return rc < 0 || v->only_unseal ? rc : ask_opener(v, request_secret);
 }
 
@@ -261,9 +228,7 @@ static int verify_one(struct verifying *v, const struct stored *stored)
 /* Some may come or go meanwhile: what is told in the end is how many were looked at. */
 static int verify_next(struct verifying *v, bool *ret_more)
 {
-	STORED stored = { .bytes = buf_new(ROW_SEALED_MAX_BYTES) };
-	if (!stored.bytes)
-		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
+	STORED stored = { .row_rc = 0 };
 	int rc = fetch(v, &stored);
 	*ret_more = rc > 0;
 	return rc > 0 ? verify_one(v, &stored) : rc;

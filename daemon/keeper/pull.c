@@ -6,8 +6,8 @@
 #include "log.h"
 #include "serve.h"
 
-#include <openssl/rand.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 enum { SHA1_CHARS = 40 };
 
@@ -58,7 +58,8 @@ static bool etag_matches(struct view header, const char *etag)
 static uint32_t next_poll(const struct keeper *k)
 {
 	uint32_t random = 0, seconds = k->config.poll_seconds, quarter = seconds / 4;
-	RAND_bytes((uint8_t *)&random, sizeof random);
+	if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+		random = quarter;
 	return seconds - quarter + random % (2 * quarter + 1);
 }
 
@@ -71,6 +72,8 @@ struct pull {
 	struct bundle bundle;
 	size_t delivered;                  /* identities */
 	char etag[BUNDLE_ETAG_CHARS + 1];
+	bool unchanged;                    /* since the device's last pull: it gets nothing */
+	bool deleted_since;                /* some of what was read, before it was recorded */
 	struct buf *cms, *thumbprints;     /* of what is delivered: SHA-1 in hex, with spaces between */
 };
 
@@ -85,10 +88,11 @@ static int mark_pulled(struct connection *c, struct view device_id, int64_t now)
 	return statement_run(s);
 }
 
-/* The record of a release. Asks once more whether the device may have it: it may have been revoked since. */
+/* The record of a release. Asks once more whether the device may have it, for it may have been revoked since, and whether
+ * it is all still there. */
 static int record_release(struct connection *c, void *arg)
 {
-	const struct pull *p = arg;
+	struct pull *p = arg;
 	const struct shown *shown = &p->shown;
 	char detail[64];
 	snprintf(detail, sizeof detail, "%zu identities, %s", p->delivered, p->etag);
@@ -98,6 +102,11 @@ static int record_release(struct connection *c, void *arg)
 		.object = shown->device.id, .detail = view_text(detail), .request_id = p->m.request_id,
 	};
 	if (rc == 0)
+		rc = bundle_is_there(c, &p->bundle);
+	p->deleted_since = rc == 0;
+	if (rc == 0)
+		rc = fail(FAULT_CONFLICT, "an identity was deleted while it was asked for");
+	if (rc > 0)
 		rc = audit_append(p->k, c, &record);
 	return rc < 0 ? rc : mark_pulled(c, shown->device.id, p->now);
 }
@@ -116,7 +125,7 @@ static void count_delivered(struct pull *p, const struct history *history)
 	}
 }
 
-/* Reads who the device is and what it would get, all of it of one moment. */
+/* Reads who the device is and what it would get, and takes that where it does not have it, all of one moment. */
 static int read_facts(struct pull *p)
 {
 	READER c = NULL;
@@ -128,47 +137,28 @@ static int read_facts(struct pull *p)
 		rc = bundle_read(p->k, c, &p->shown, p->m.enveloped, p->now, &p->bundle);
 	if (rc == 0)
 		rc = bundle_etag(p->k->keyring, &p->bundle, p->etag);
+	p->unchanged = rc == 0 && etag_matches(p->m.if_none_match, p->etag);
+	if (rc == 0 && !p->unchanged)
+		rc = bundle_take(c, &p->bundle);
 	if (rc == 0)
 		count_delivered(p, &p->bundle.history);
 	return rc;
 }
 
-/* Records the release, and then opens what was read before it. */
-static int release(struct pull *p)
+/* Nobody may read while he waits to write, or the database's log could not be emptied: what is recorded, and opened after
+ * that, is read before it. What is delivered is what is on record. */
+static int pull(struct pull *p)
 {
-	READER c = NULL;
-	int rc = db_write(p->k->db, record_release, p);
-	if (rc == 0)
-		rc = db_read(p->k->db, &c);
-	return rc < 0 ? rc : bundle_make(p->k, c, &p->bundle, p->now, p->cms);
-}
-
-/* For what could not be opened: 0 when there is something else now, for an identity that was deleted since is no damage;
- * why the device may have nothing any more, when that is so; else the damage. */
-static int read_again(struct pull *p)
-{
-	char before[sizeof p->etag], why[FAULT_DETAIL_MAX];
-	strcpy(before, p->etag);
-	strcpy(why, fault_detail());
-	int rc = read_facts(p);
-	if (rc < 0 || strcmp(before, p->etag) != 0)
-		return rc;
-	return fail(FAULT_TAMPERED, "%s", why);
-}
-
-/* Nobody may read while he waits to write, or the database's log could not be emptied: what is read for the record is
- * read before it. */
-static int pull(struct pull *p, bool *ret_unchanged)
-{
-	int rc = read_facts(p);
-	if (rc == 0)
-		rc = devices_confirm(p->k, &p->shown, p->m.request_id);
-	*ret_unchanged = rc == 0 && etag_matches(p->m.if_none_match, p->etag);
-	if (rc < 0 || *ret_unchanged)
-		return rc;
-	while ((rc = release(p)) == -FAULT_TAMPERED && (rc = read_again(p)) == 0)
-		buf_reset(p->cms);
-	return rc;
+	int rc;
+	do {
+		p->deleted_since = false;
+		rc = read_facts(p);
+		if (rc == 0)
+			rc = devices_confirm(p->k, &p->shown, p->m.request_id);
+		if (rc == 0 && !p->unchanged)
+			rc = db_write(p->k->db, record_release, p);
+	} while (rc < 0 && p->deleted_since);
+	return rc < 0 || p->unchanged ? rc : bundle_make(p->k->keyring, &p->bundle, p->now, p->cms);
 }
 
 /* The one event of a pull that had keys to be opened, or was refused. Whose it was is known as far as the rows were
@@ -203,21 +193,20 @@ static void log_pull(const struct pull *p, int rc)
 int answer_bundle(struct keeper *k, const struct caller *who, struct view fields, struct buf *answer)
 {
 	(void)who;
-	bool unchanged = false;
 	BUF cms = buf_new(BUNDLE_MAX_BYTES);
 	BUF thumbprints = buf_new(IDENTITIES_PER_USER_MAX * (SHA1_CHARS + 1));
 	struct pull p = { .k = k, .now = now_seconds(), .cms = cms, .thumbprints = thumbprints };
 	int rc = cms && thumbprints ? read_bundle(fields, &p.m) : fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	if (rc == 0)
-		rc = pull(&p, &unchanged);
-	if (rc != -FAULT_BAD_FRAME && !unchanged)
+		rc = pull(&p);
+	if (rc != -FAULT_BAD_FRAME && !p.unchanged)
 		log_pull(&p, rc);
 	bundle_done(&p.bundle);
 	shown_done(&p.shown);
 	if (rc < 0)
 		return rc;
-	atomic_fetch_add(unchanged ? &k->counters.unchanged : &k->counters.releases, 1);
-	const struct msg_bundled message = { .not_modified = unchanged, .etag = view_text(p.etag),
+	atomic_fetch_add(p.unchanged ? &k->counters.unchanged : &k->counters.releases, 1);
+	const struct msg_bundled message = { .not_modified = p.unchanged, .etag = view_text(p.etag),
 					     .retry_after = next_poll(k), .cms = buf_view(cms) };
 	return put_bundled(answer, &message);
 }

@@ -17,7 +17,7 @@ static int check_contents(const struct contents *contents, struct view sha256)
 	if (contents->key_count != 1)
 		return fail(FAULT_NO_PRIVATE_KEY, "a stored PKCS#12 file holds %zu keys", contents->key_count);
 	if (contents->certificate_count != 1)
-		return fail(FAULT_NO_CERTIFICATE, "a stored PKCS#12 file holds %zu certificates",
+		return fail(FAULT_MALFORMED_PKCS12, "a stored PKCS#12 file holds %zu certificates",
 			    contents->certificate_count);
 	SHA256(buf_data(c->der), buf_len(c->der), digest);
 	if (!view_equal(view_of(digest, sizeof digest), sha256))

@@ -3,7 +3,7 @@
  *
  *   O  pfx, password                    everything that OpenSSL finds in it, its legacy provider loaded
  *   G  pfx, password                    everything that GnuTLS finds in it
- *   K  pfx, password, certificate       the key in a file of ours, as OpenSSL reads it, and whether it is the certificate's
+ *   K  pfx, password, certificate       the key in it, as OpenSSL reads it, and whether it is the certificate's
  *   E, D  cipher, key, iv, data         encrypts, decrypts: an answer of bytes
  *
  * Lines of O and G: "key HEX", "certificate HEX", "broken WHAT" for a part that it can not read; or "refused WHY". */

@@ -114,7 +114,8 @@ def sealed_pieces(service, upn):
     """Pieces of all that is sealed for the user, read beside the service: the wrapped data keys, and each sealed column
     every so often, because SQLite cuts what is large into pages."""
     with contextlib.closing(sqlite3.connect(f"file:{service.dir}/pfxd.db?mode=ro", uri=True)) as db:
-        rows = db.execute("SELECT wrapped_key, sealed_modern, sealed_legacy FROM identities i JOIN names n ON n.user_id = i.user_id WHERE n.name = ?", (upn,)).fetchall()
+        rows = db.execute("SELECT wrapped_key, sealed_modern, sealed_legacy FROM identities i "
+                          "JOIN names n ON n.user_id = i.user_id WHERE n.name = ?", (upn,)).fetchall()
     assert rows, upn
     return [value[at:at + PIECE_BYTES] for row in rows for value in row
             for at in range(0, len(value) - PIECE_BYTES, 500)]

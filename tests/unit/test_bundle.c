@@ -155,7 +155,9 @@ static int pull_as(struct fixture *f, const struct pull *p)
 	if (rc < 0)
 		return rc;
 	assert_done(bundle_etag(f->keeper.keyring, &bundle, etag));
-	rc = bundle_make(&f->keeper, c, &bundle, p->now, cms);
+	rc = bundle_take(c, &bundle);
+	if (rc == 0)
+		rc = bundle_make(f->keeper.keyring, &bundle, p->now, cms);
 	if (rc == 0)
 		open_as_device(f, buf_view(cms), p->certificate);
 	else
@@ -393,9 +395,12 @@ TEST(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle)
 	assert_told("chain certificate");
 }
 
-/* ---- between the record of a release and what is released ---- */
+/* ---- around the record of a release ---- */
 
-static struct fixture *attacked;    /* after its next write: */
+enum when { BEFORE, AFTER };
+
+static struct fixture *attacked;    /* before or after its next write: */
+static enum when attack_when;
 static const char *attack_then;
 
 int __real_db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg);
@@ -403,10 +408,13 @@ int __wrap_db_write(struct db *db, int (*run)(struct connection *c, void *arg), 
 
 int __wrap_db_write(struct db *db, int (*run)(struct connection *c, void *arg), void *arg)
 {
-	int rc = __real_db_write(db, run, arg);
-	if (attacked)
-		attack(attacked, attack_then);
+	struct fixture *f = attacked;
 	attacked = NULL;
+	if (f && attack_when == BEFORE)
+		attack(f, attack_then);
+	int rc = __real_db_write(db, run, arg);
+	if (f && attack_when == AFTER)
+		attack(f, attack_then);
 	return rc;
 }
 
@@ -432,8 +440,8 @@ static int enrol(struct connection *c, void *arg)
 	return devices_add_certificate(keyring, c, &certificate);
 }
 
-/* A pull as it comes from a front; sql is run when its release is on record. */
-static int pull_while(struct fixture *f, const char *sql)
+/* A pull as it comes from a front; sql is run before its release is put on record, or after that. */
+static int pull_while(struct fixture *f, enum when when, const char *sql)
 {
 	CERTIFICATE certificate = NULL;
 	struct enrolled e = { .f = f };
@@ -450,6 +458,7 @@ static int pull_while(struct fixture *f, const char *sql)
 	const struct msg_bundle m = { .request_id = VIEW("r"), .fingerprint = view_of(e.fingerprint, 32) };
 	assert_done(put_bundle(request, &m));
 	attacked = f;
+	attack_when = when;
 	attack_then = sql;
 	int rc = answer_bundle(&f->keeper, NULL, buf_view(request), answer);
 	if (rc < 0)
@@ -459,35 +468,63 @@ static int pull_while(struct fixture *f, const char *sql)
 	return 0;
 }
 
-TEST(an_identity_that_is_deleted_while_its_release_is_recorded_is_left_out)
+static int64_t releases(struct fixture *f)
+{
+	return look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'");
+}
+
+TEST(an_identity_that_is_deleted_before_its_release_is_recorded_is_left_out)
 {
 	struct fixture *f = *state;
 	add(f, 0, USAGE_ENCRYPTION, "issuer one");
 	add(f, 1, USAGE_ENCRYPTION, "issuer two");
-	assert_done(pull_while(f, "DELETE FROM identities WHERE id = '11111111-1111-4111-8111-111111111111';"
-				  "DELETE FROM chain_certificates WHERE CAST(der AS TEXT) = 'issuer one'"));
+	assert_done(pull_while(f, BEFORE, "DELETE FROM identities WHERE id = '11111111-1111-4111-8111-111111111111';"
+					  "DELETE FROM chain_certificates WHERE CAST(der AS TEXT) = 'issuer one'"));
 	assert_null(strstr(json, ids[0]));
 	assert_json(ids[1]);
-	/* what was released first is on record too */
-	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 2);
+	assert_int_equal(releases(f), 1);
+	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE detail LIKE '1 identities,%'"), 1);
+}
+
+TEST(an_identity_that_takes_the_place_of_one_that_was_deleted_is_no_substitute)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	add(f, 1, USAGE_ENCRYPTION, NULL);
+	attack(f, "CREATE TABLE other AS SELECT * FROM identities WHERE id LIKE '2%'; DELETE FROM identities WHERE id LIKE '2%'");
+	assert_done(pull_while(f, BEFORE, "DELETE FROM identities; INSERT INTO identities SELECT * FROM other"));
+	assert_null(strstr(json, ids[0]));
+	assert_json(ids[1]);
+	assert_int_equal(releases(f), 1);
 }
 
 /* As when its user is retired in that moment. */
-TEST(a_device_that_ends_while_its_release_is_recorded_is_told_so_and_no_damage_is_called)
+TEST(a_device_that_ends_before_its_release_is_recorded_is_told_so_and_no_damage_is_called)
 {
 	struct fixture *f = *state;
 	add(f, 0, USAGE_ENCRYPTION, NULL);
-	assert_fault(pull_while(f, "DELETE FROM identities; DELETE FROM device_certificates"), UNAUTHORIZED);
-	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 1);
+	assert_fault(pull_while(f, BEFORE, "DELETE FROM identities; DELETE FROM device_certificates"), UNAUTHORIZED);
+	assert_int_equal(releases(f), 0);
 }
 
-TEST(what_is_damaged_while_its_release_is_recorded_is_named_and_not_tried_again)
+TEST(what_is_on_record_is_delivered_whatever_comes_after_it)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, "issuer one");
+	assert_done(pull_while(f, AFTER, "UPDATE identities SET sealed_modern = zeroblob(60); DELETE FROM chain_certificates"));
+	assert_json(ids[0]);
+	assert_json("aXNzdWVyIG9uZQ=="); /* "issuer one" */
+	assert_int_equal(releases(f), 1);
+}
+
+TEST(what_is_damaged_is_named_and_not_tried_again)
 {
 	struct fixture *f = *state;
 	add(f, 0, USAGE_ENCRYPTION, NULL);
-	assert_fault(pull_while(f, "UPDATE identities SET sealed_modern = zeroblob(60)"), TAMPERED);
+	attack(f, "UPDATE identities SET sealed_modern = zeroblob(60)");
+	assert_fault(pull_while(f, AFTER, "SELECT 1"), TAMPERED);
 	assert_told(ids[0]);
-	assert_int_equal(look_up(f, "SELECT count(*) FROM audit WHERE event = 'bundle.release'"), 1);
+	assert_int_equal(releases(f), 1);
 }
 
 #define bundle_test(name) cmocka_unit_test_setup_teardown(name, make_user, fixture_free)
@@ -507,9 +544,11 @@ int main(void)
 		bundle_test(a_removal_that_this_service_did_not_write_stops_the_bundle),
 		bundle_test(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity),
 		bundle_test(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle),
-		bundle_test(an_identity_that_is_deleted_while_its_release_is_recorded_is_left_out),
-		bundle_test(a_device_that_ends_while_its_release_is_recorded_is_told_so_and_no_damage_is_called),
-		bundle_test(what_is_damaged_while_its_release_is_recorded_is_named_and_not_tried_again),
+		bundle_test(an_identity_that_is_deleted_before_its_release_is_recorded_is_left_out),
+		bundle_test(an_identity_that_takes_the_place_of_one_that_was_deleted_is_no_substitute),
+		bundle_test(a_device_that_ends_before_its_release_is_recorded_is_told_so_and_no_damage_is_called),
+		bundle_test(what_is_on_record_is_delivered_whatever_comes_after_it),
+		bundle_test(what_is_damaged_is_named_and_not_tried_again),
 	};
 	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
 }

@@ -270,8 +270,8 @@ static void a_file_holds_one_key_and_one_certificate(void **state)
 	} rows[] = {
 		{ 1, 1, FAULT_OK, "" }, { 0, 0, FAULT_NO_PRIVATE_KEY, "0 keys" },
 		{ 0, 1, FAULT_NO_PRIVATE_KEY, "0 keys" }, { 2, 1, FAULT_NO_PRIVATE_KEY, "2 keys" },
-		{ 2, 2, FAULT_NO_PRIVATE_KEY, "2 keys" }, { 1, 0, FAULT_NO_CERTIFICATE, "0 certificates" },
-		{ 1, 2, FAULT_NO_CERTIFICATE, "2 certificates" },
+		{ 2, 2, FAULT_NO_PRIVATE_KEY, "2 keys" }, { 1, 0, FAULT_MALFORMED_PKCS12, "0 certificates" },
+		{ 1, 2, FAULT_MALFORMED_PKCS12, "2 certificates" },
 	};
 	for (size_t i = 0; i < PLACES * sizeof rows / sizeof *rows; i++) {
 		int place = i % PLACES, row = (int)i / PLACES;
