@@ -89,11 +89,11 @@ class Bench:
 
 @row("CPU per fresh mutual-TLS pull of an 8-identity history, all processes added up (RSA-2048 device, P-256 server)",
      "nginx, one worker, TLS 1.3, client certificate required, a static file of the same size", "µs", most=1.0, after=0.8,
-     remark="As of 2026-11-30: the floor is libmicrohttpd with an empty handler behind the same TLS, 0.6 to 0.9 ms, and "
-            "nginx took 2.0 to 2.4 beside it. A fresh 304 of ours took 0.9 to 1.2 ms, the pull 2.2 to 2.5. In the keeper it "
-            "is, by perf: 28 % SQLite (a quarter of it fsync), 20 % encrypting, 17 % signing, 15 % reading who asks and "
-            "what there is, the rest unsealing and JSON. nginx has no commit and no second process. On another machine "
-            "(2026-11-24) nginx took 1.1 ms and the floor was 1.0: the bound is at most what GnuTLS leaves of it")
+     remark="As of 2026-11-30: libmicrohttpd with an empty handler behind the same TLS takes 0.75 to 0.95 ms of it, a 304 of "
+            "ours 1.1. The rest is the keeper's; by perf 24 % of that are SQLite (a quarter of it the commit), 18 % encrypting, "
+            "17 % signing, 10 % unsealing. nginx has no commit and no second process, but OpenSSL's handshake takes it more "
+            "than twice as long as GnuTLS's takes libmicrohttpd. On another machine (2026-11-24) nginx took 1.1 ms and the "
+            "empty handler 1.0: the bound is at most what the handshake leaves of it")
 def fresh(bench):
     world = bench.main
     options = ("--fresh", "--threads", 16, "--calls", 2000)
@@ -123,19 +123,23 @@ def kept(bench):
 @row("304 answers/s, kept-alive (the generator on the same cores)",
      "libmicrohttpd with an empty handler behind the same TLS, reading the peer's fingerprint", "answers/s",
      least=0.4, after=0.6,
-     remark="As of 2026-11-24: "
-            "an answer wakes a worker of the front, a thread of the keeper, the worker again and the thread that "
-            "does HTTP, where the other side wakes one; the keeper then reads and checks 11 rows, which is 0.1 ms "
-            "of CPU")
+     remark="That floor is what is left where nothing is read, and where the thread that does HTTP waits for the answer. "
+            "Ours hands the request to a worker, for else one slow pull would hold all connections of its thread, and the "
+            "keeper reads and checks 11 rows each time, for a front decides nothing and no cache may assume that nobody else "
+            "writes. As of 2026-11-30: of 200 µs the keeper had 105, 80 of them reading, and the front 95; with a "
+            "thread for each connection, which needs no worker, the front had as much")
 def unchanged(bench):
     world = bench.main
     clients = world.etags()
     options = ("--threads", 16, "--calls", 20000, "--expect", 304)
-    with empty(world, 2) as (pid, port):
+    with empty(world, 2) as (pid, port), empty(world, 2, "asking") as (asking_pid, asking_port):
         while True:
             ours = world.device_load(*options, clients=clients)
             theirs = load(pid, port, world.ca, world.pull_script, "--clients", clients, *options)
-            yield ours.rate, theirs.rate, f"{ours.cpu:.0f} against {theirs.cpu:.0f} µs of CPU an answer", ours.cpu
+            floor = load(asking_pid, asking_port, world.ca, world.pull_script, "--clients", clients, *options)
+            yield ours.rate, theirs.rate, f"{ours.cpu:.0f} against {theirs.cpu:.0f} µs of CPU an answer. A floor: the " \
+                                          f"empty handler asks an empty process over a socket, {floor.rate:.0f} " \
+                                          f"answers/s ({floor.rate / theirs.rate:.2f}), {floor.cpu:.0f} µs", ours.cpu
 
 
 # ---- imports and enrolments ----
@@ -214,12 +218,9 @@ def der_bytes(identity):
 
 
 @row("bytes on disk per identity, 600,000 of them, with users, audit and log", "PKCS#8 and certificate, raw", "bytes",
-     most=4.0, after=3.5,
-     remark="As of 2026-11-24: "
-            "sealed are the key (1,245 bytes), the certificate (861) and the two forms with both in them (2,647 "
-            "and 2,505); the row has 7,625 bytes and lies alone on a page of 8,192, whatever the size of pages "
-            "from 1,024 to 65,536. Audit, indexes and users take 750 more. Without pages it would be 4.1: both "
-            "forms and the raw parts are more than 4.0 times the raw parts")
+     most=4.0, after=3.0,
+     remark="As of 2026-11-30: sealed are the two forms, 2,647 and 2,505 bytes, with the key and the certificate in each. Two "
+            "rows share a page of 4,096, each with one more for its rest: 6,150 bytes. Audit, indexes and users take 710 more")
 def disk(bench):
     world = bench.large
     raw = sum(der_bytes(i) for i in world.identities[:world.history]) / world.history

@@ -241,13 +241,13 @@ http {{
     lock.close()
 
 
-def empty(world, threads):
+def empty(world, threads, *options):
     """libmicrohttpd with an empty handler: a context that gives (pid, port)."""
     @contextlib.contextmanager
     def context():
         port, lock = free_base_port()
         tls = world.service.dir / "tls"
-        with ended(BENCH / "empty", port, tls / "server.pem", tls / "server.key", threads, ready=b"ready",
+        with ended(BENCH / "empty", port, tls / "server.pem", tls / "server.key", threads, *options, ready=b"ready",
                    stdin=subprocess.PIPE) as process:
             yield process.pid, port
         lock.close()
