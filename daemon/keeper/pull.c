@@ -149,10 +149,14 @@ static int read_facts(struct pull *p)
  * that, is read before it. What is delivered is what is on record. */
 static int pull(struct pull *p)
 {
+	char before[sizeof p->etag];
 	int rc;
 	do {
+		strcpy(before, p->etag);
 		p->deleted_since = false;
 		rc = read_facts(p);
+		if (rc == 0 && strcmp(before, p->etag) == 0) /* it would be so for ever */
+			rc = fail(FAULT_TAMPERED, "an identity is in the database's table and not in its index");
 		if (rc == 0)
 			rc = devices_confirm(p->k, &p->shown, p->m.request_id);
 		if (rc == 0 && !p->unchanged)

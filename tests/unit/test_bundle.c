@@ -527,6 +527,20 @@ TEST(what_is_damaged_is_named_and_not_tried_again)
 	assert_int_equal(releases(f), 1);
 }
 
+/* By one who writes the file, and has SQLite read what is in the table from the table alone. */
+TEST(an_identity_that_is_in_its_row_and_not_in_the_index_is_damage_and_not_asked_for_without_end)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	attack(f, "ANALYZE; DROP INDEX identities_user; CREATE UNIQUE INDEX identities_user ON identities (user_id, sha1);"
+		  "INSERT INTO sqlite_stat1 VALUES ('identities', 'identities_user', '1000 1000 1000');"
+		  "PRAGMA writable_schema = ON;"
+		  "UPDATE sqlite_master SET sql = replace(sql, 'sha1', 'sha256') WHERE name = 'identities_user'");
+	assert_fault(pull_while(f, AFTER, "SELECT 1"), TAMPERED);
+	assert_told("not in its index");
+	assert_int_equal(releases(f), 0);
+}
+
 #define bundle_test(name) cmocka_unit_test_setup_teardown(name, make_user, fixture_free)
 
 int main(void)
@@ -549,6 +563,7 @@ int main(void)
 		bundle_test(a_device_that_ends_before_its_release_is_recorded_is_told_so_and_no_damage_is_called),
 		bundle_test(what_is_on_record_is_delivered_whatever_comes_after_it),
 		bundle_test(what_is_damaged_is_named_and_not_tried_again),
+		bundle_test(an_identity_that_is_in_its_row_and_not_in_the_index_is_damage_and_not_asked_for_without_end),
 	};
 	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
 }
