@@ -96,11 +96,12 @@ static int tell_damage(struct view id)
 	return fail(FAULT_TAMPERED, "identity %.*s can not be opened: %s", (int)id.len, (const char *)id.p, why);
 }
 
-/* Where to take the one with this id, if it is delivered. */
+/* Where to take the one with this id, if it is delivered. Somebody who writes the file can make a row twice: each is
+ * another place. */
 static struct sealed *place_of(const struct bundle *b, struct view id)
 {
 	for (size_t i = 0; i < b->history.count; i++)
-		if (b->history.at[i].delivered && view_equal(b->history.at[i].row.id, id))
+		if (b->history.at[i].delivered && !b->sealed[i].bytes && view_equal(b->history.at[i].row.id, id))
 			return &b->sealed[i];
 	return NULL;
 }

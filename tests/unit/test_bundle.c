@@ -541,6 +541,16 @@ TEST(an_identity_that_is_in_its_row_and_not_in_the_index_is_damage_and_not_asked
 	assert_int_equal(releases(f), 0);
 }
 
+TEST(a_row_that_is_there_twice_is_taken_twice_and_nothing_of_it_is_left_behind)
+{
+	struct fixture *f = *state;
+	add(f, 0, USAGE_ENCRYPTION, NULL);
+	attack(f, "CREATE TABLE other AS SELECT * FROM identities; DROP TABLE identities;"
+		  "ALTER TABLE other RENAME TO identities; INSERT INTO identities SELECT * FROM identities");
+	assert_done(pull_while(f, AFTER, "SELECT 1"));
+	assert_json(ids[0]);
+}
+
 #define bundle_test(name) cmocka_unit_test_setup_teardown(name, make_user, fixture_free)
 
 int main(void)
@@ -564,6 +574,7 @@ int main(void)
 		bundle_test(what_is_on_record_is_delivered_whatever_comes_after_it),
 		bundle_test(what_is_damaged_is_named_and_not_tried_again),
 		bundle_test(an_identity_that_is_in_its_row_and_not_in_the_index_is_damage_and_not_asked_for_without_end),
+		bundle_test(a_row_that_is_there_twice_is_taken_twice_and_nothing_of_it_is_left_behind),
 	};
 	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
 }
