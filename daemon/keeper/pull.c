@@ -203,7 +203,7 @@ int answer_bundle(struct keeper *k, const struct caller *who, struct view fields
 	int rc = cms && thumbprints ? read_bundle(fields, &p.m) : fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	if (rc == 0)
 		rc = pull(&p);
-	if (rc != -FAULT_BAD_FRAME && !p.unchanged)
+	if (rc != -FAULT_BAD_FRAME && (rc < 0 || !p.unchanged))
 		log_pull(&p, rc);
 	bundle_done(&p.bundle);
 	shown_done(&p.shown);

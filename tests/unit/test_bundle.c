@@ -1,5 +1,6 @@
 /* What a device pulls: opened as a device opens it, when its entity tag changes, and that damage is found and named. */
 #include "keeper_fixture.h"
+#include "logged.h"
 
 #include "../../daemon/keeper/bundle.h"
 #include "../../daemon/keeper/ca.h"
@@ -420,6 +421,7 @@ int __wrap_db_write(struct db *db, int (*run)(struct connection *c, void *arg), 
 
 struct enrolled {
 	struct fixture *f;
+	const char *replaces; /* the certificate that it renews */
 	struct buf *der;
 	uint8_t fingerprint[32];
 };
@@ -434,17 +436,17 @@ static int enrol(struct connection *c, void *arg)
 					   .platform = VIEW("ios-18"), .state = STATE_ACTIVE, .enrolled_at = NOW };
 	const struct row_device_certificate certificate = {
 		.fingerprint = view_text(hex), .device_id = device.id, .der = buf_view(e->der), .issued_at = NOW,
-		.not_after = INT32_MAX, .replaces = VIEW(""), .csr_sha256 = VIEW(""),
+		.not_after = INT32_MAX, .replaces = view_text(e->replaces), .csr_sha256 = VIEW(""),
 	};
 	assert_done(devices_insert(keyring, c, &device));
 	return devices_add_certificate(keyring, c, &certificate);
 }
 
-/* A pull as it comes from a front; sql is run before its release is put on record, or after that. */
-static int pull_while(struct fixture *f, enum when when, const char *sql)
+/* A pull as it comes from a front; sql is run before it first writes, or after that. */
+static int pull_by(struct fixture *f, const char *replaces, const char *if_none_match, enum when when, const char *sql)
 {
 	CERTIFICATE certificate = NULL;
-	struct enrolled e = { .f = f };
+	struct enrolled e = { .f = f, .replaces = replaces };
 	struct msg_bundled bundled;
 	BUF der = buf_of(CERTIFICATE_MAX_BYTES);
 	BUF request = buf_of(KIB);
@@ -455,7 +457,8 @@ static int pull_while(struct fixture *f, enum when when, const char *sql)
 	assert_done(digest_sha256(buf_view(der), e.fingerprint));
 	e.der = der;
 	assert_done(db_write(f->keeper.db, enrol, &e));
-	const struct msg_bundle m = { .request_id = VIEW("r"), .fingerprint = view_of(e.fingerprint, 32) };
+	const struct msg_bundle m = { .request_id = VIEW("r"), .fingerprint = view_of(e.fingerprint, 32),
+				      .if_none_match = view_text(if_none_match) };
 	assert_done(put_bundle(request, &m));
 	attacked = f;
 	attack_when = when;
@@ -466,6 +469,12 @@ static int pull_while(struct fixture *f, enum when when, const char *sql)
 	assert_done(read_bundled(buf_view(answer), &bundled));
 	open_as_device(f, bundled.cms, certificate);
 	return 0;
+}
+
+/* Its first write is the record of its release. */
+static int pull_while(struct fixture *f, enum when when, const char *sql)
+{
+	return pull_by(f, "", "", when, sql);
 }
 
 static int64_t releases(struct fixture *f)
@@ -551,6 +560,16 @@ TEST(a_row_that_is_there_twice_is_taken_twice_and_nothing_of_it_is_left_behind)
 	assert_json(ids[0]);
 }
 
+/* The first use of a renewed certificate is written down also where there is nothing new. */
+TEST(a_pull_of_nothing_new_that_can_not_be_done_is_told)
+{
+	struct fixture *f = *state;
+	int rc = 0;
+	LOGGED(rc = pull_by(f, "renewed", "*", BEFORE, "DROP TABLE device_certificates"));
+	assert_true(rc < 0);
+	assert_non_null(strstr(logged, "2052 "));
+}
+
 #define bundle_test(name) cmocka_unit_test_setup_teardown(name, make_user, fixture_free)
 
 int main(void)
@@ -574,6 +593,7 @@ int main(void)
 		bundle_test(what_is_on_record_is_delivered_whatever_comes_after_it),
 		bundle_test(what_is_damaged_is_named_and_not_tried_again),
 		bundle_test(an_identity_that_is_in_its_row_and_not_in_the_index_is_damage_and_not_asked_for_without_end),
+		bundle_test(a_pull_of_nothing_new_that_can_not_be_done_is_told),
 		bundle_test(a_row_that_is_there_twice_is_taken_twice_and_nothing_of_it_is_left_behind),
 	};
 	return cmocka_run_group_tests(tests, make_device_key, free_device_key);
