@@ -4,12 +4,16 @@
 #include "fault.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { IDLE_MAX = 32 }; /* contexts that are kept; more threads at once make their own */
+enum {
+	IDLE_MAX = 32,            /* contexts that are kept; more threads at once make their own */
+	BEGINS_ANEW = 0x30000030, /* OpenSSL 3.0.3: before it a context that was used goes on, and gives another HMAC */
+};
 
 struct hmac_key {
 	pthread_mutex_t lock;
@@ -68,7 +72,7 @@ static EVP_MAC_CTX *take(struct hmac_key *key)
 static void give_back(struct hmac_key *key, EVP_MAC_CTX *context)
 {
 	pthread_mutex_lock(&key->lock);
-	bool kept = key->count < IDLE_MAX;
+	bool kept = key->count < IDLE_MAX && OpenSSL_version_num() >= BEGINS_ANEW;
 	if (kept)
 		key->idle[key->count++] = context;
 	pthread_mutex_unlock(&key->lock);
