@@ -15,7 +15,6 @@ struct sealed {
  * are larger than any that this service makes. The caller gives it back with sealed_done(). */
 int sealed_read(struct statement *s, int column, struct sealed *ret);
 void sealed_done(struct sealed *sealed);
-#define SEALED __attribute__((cleanup(sealed_done))) struct sealed
 
 /* A PKCS#12 file as it is stored: its password, and then the file. */
 struct opened {
