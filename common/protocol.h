@@ -302,7 +302,7 @@ enum database_state { DATABASE_WHOLE = 0, DATABASE_DAMAGED = 1, DATABASE_NOT_LOO
 	F(time, not_after, 0) F(u8, usages, USAGE_ALL) F(text, key_algorithm, KEY_ALGORITHM_MAX_BYTES) \
 	F(list, emails, EMAILS_MAX_BYTES) F(bytes, chain, PFX_CHAIN_MAX)
 #define FIELDS_opened_certificate(F) F(bytes, certificate, CERTIFICATE_MAX_BYTES)
-#define FIELDS_check_identity(F) /* two PKCS#12 files as stored: the password, then the file; SHA-256 of the certificate */ \
+#define FIELDS_check_identity(F) /* of the certificate; two PKCS#12 files, as stored: password, then file */ \
 	F(bytes, sha256, 32) F(secret, modern_secret, STORED_PKCS12_MAX_BYTES) \
 	F(secret, legacy_secret, STORED_PKCS12_MAX_BYTES)
 #define FIELDS_open_csr(F)     F(bytes, csr, CSR_MAX_BYTES) /* DER */

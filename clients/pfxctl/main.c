@@ -256,8 +256,9 @@ static const struct cli_command commands[] = {
 	{ "verify", "", 0, 0,
 	  CLI_ALONE | CLI_BIT(OPT_PFXD_CONF) | CLI_BIT(OPT_DEV) | CLI_BIT(OPT_DATABASE) | CLI_BIT(OPT_JSON),
 	  "prove that every identity can still be read, on the server as root",
-	  "  The keeper unseals every identity, and an opener shows that its key fits its certificate: slowly, so\n"
-	  "  that nobody who pulls notices. The result goes into the log and to /metrics. A timer does it weekly.\n"
+	  "  The keeper unseals every identity, in both forms that devices get, and an opener shows that each holds\n"
+	  "  its certificate and the key of it: slowly, so that nobody who pulls notices. The result goes into the\n"
+	  "  log and to /metrics. A timer does it weekly.\n"
 	  "  Exit status 0: all can be read. 1: each that can not is printed, a line each.\n", verify_run },
 	{ "dev-init", "DIR", 1, 1, CLI_ALONE, "make what pfxd --dev DIR needs (the launcher runs this)",
 	  "  Makes, without any server:\n"

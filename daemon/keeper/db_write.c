@@ -194,8 +194,7 @@ static struct job *take_batch(struct db *db)
 	return batch;
 }
 
-/* Wakes one of those who wait to lead, and nobody else: to wake all would cost more than what they wait for. The lock is
- * held. */
+/* Of the jobs that wait, wakes one, which leads: to wake all would cost more than what they wait for. The lock is held. */
 static void end_lead(struct db *db)
 {
 	db->leading = false;

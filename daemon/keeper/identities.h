@@ -1,5 +1,5 @@
-/* The proof that what is stored can still be read: every identity is unsealed, and an opener shows that its key fits
- * its certificate. */
+/* The proof that what is stored can still be read: every identity is unsealed, in both forms, and an opener shows that
+ * each holds its certificate and the key of it. */
 #ifndef PFXD_IDENTITIES_H
 #define PFXD_IDENTITIES_H
 

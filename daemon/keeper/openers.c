@@ -334,7 +334,7 @@ static int died(struct pool *p, int rc)
 	       fail(FAULT_MALFORMED_CSR, "the process that opened this request did not survive it");
 }
 
-/* In our words: an opener that compares keys gets all of them, and what is found goes into the log. */
+/* In our words: an opener that checks identities gets all their keys, and what is found goes into the log. */
 static int checked_badly(enum fault fault)
 {
 	return fail(fault, "%s", fault == FAULT_KEY_MISMATCH ? "the key is not that of the certificate" :

@@ -1,5 +1,5 @@
-/* Reads the PKCS#12 files of a stored identity as an import reads those that come from outside. Opener, PFX kind: the keeper
- * reads neither, also not what it has sealed itself. */
+/* Reads the PKCS#12 files of a stored identity as an import reads those that come from outside. Opener, PFX kind: the
+ * keeper reads neither, also not what it has sealed itself. */
 #include "check_identity.h"
 
 #include "fault.h"
