@@ -14,7 +14,7 @@
 
 enum {
 	SHA256_BYTES = 32,
-	SEALED_MAX_BYTES = 3 * USER_PKCS12_MAX_BYTES, /* of both forms, where one is bounded at import */
+	HISTORY_SEALED_MAX_BYTES = 3 * USER_PKCS12_MAX_BYTES, /* of both forms, where one is bounded at import */
 };
 
 /* ---- which form ---- */
@@ -124,8 +124,8 @@ static int take_sealed(struct connection *c, struct bundle *b)
 		taken += rc == 0 && place ? buf_len(place->bytes) : 0;
 		if (rc == -FAULT_TAMPERED)
 			rc = tell_damage(id);
-		if (taken > SEALED_MAX_BYTES)
-			rc = fail(FAULT_UNAVAILABLE, "a history has more than %u bytes", SEALED_MAX_BYTES);
+		if (taken > HISTORY_SEALED_MAX_BYTES)
+			rc = fail(FAULT_UNAVAILABLE, "a history has more than %u bytes", HISTORY_SEALED_MAX_BYTES);
 	}
 	return rc;
 }

@@ -15,7 +15,7 @@
 
 enum {
 	TRIES = 5, /* when somebody else makes the user, or imports the same, at the same time */
-	SEALED_MAX_BYTES = STORED_PKCS12_MAX_BYTES + 64,
+	SEALED_PART_MAX_BYTES = STORED_PKCS12_MAX_BYTES + 64,
 };
 
 /* One identity on its way into the database. */
@@ -154,9 +154,9 @@ static int prepare(struct import *im, struct prepared *p, const struct msg_opene
 static int seal_part(const struct key256 *key_secret, const struct binding *binding, const char *part,
 		     struct view password_secret, struct view pkcs12_secret, struct buf **ret)
 {
-	BUF whole_secret = buf_new(SEALED_MAX_BYTES);
+	BUF whole_secret = buf_new(SEALED_PART_MAX_BYTES);
 	buf_free(*ret);
-	*ret = buf_new(SEALED_MAX_BYTES);
+	*ret = buf_new(SEALED_PART_MAX_BYTES);
 	if (!whole_secret || !*ret)
 		return fail(FAULT_UNAVAILABLE, "no memory to seal an identity");
 	buf_put(whole_secret, password_secret.p, password_secret.len);

@@ -3,7 +3,7 @@
 
 #include "fault.h"
 
-enum { ROW_MAX_BYTES = SEAL_PARTS * STORED_PKCS12_MAX_BYTES + 8 * KIB };
+enum { SEALED_ROW_MAX_BYTES = SEAL_PARTS * STORED_PKCS12_MAX_BYTES + 8 * KIB };
 
 int sealed_read(struct statement *s, int column, struct sealed *ret)
 {
@@ -12,7 +12,7 @@ int sealed_read(struct statement *s, int column, struct sealed *ret)
 	size_t size = 0;
 	for (int i = 0; i < COUNT; i++)
 		size += sizeof(uint32_t) + column_view(s, column + i).len;
-	if (size > ROW_MAX_BYTES)
+	if (size > SEALED_ROW_MAX_BYTES)
 		return fail(FAULT_TAMPERED, "it is larger than any that this service makes");
 	ret->bytes = buf_new(size);
 	for (int i = 0; ret->bytes && i < COUNT; i++)
@@ -21,7 +21,7 @@ int sealed_read(struct statement *s, int column, struct sealed *ret)
 		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	struct view rest = buf_view(ret->bytes);
 	for (int i = 0; i < COUNT; i++)
-		view_get_bytes(&rest, ROW_MAX_BYTES, views[i]);
+		view_get_bytes(&rest, SEALED_ROW_MAX_BYTES, views[i]);
 	return 0;
 }
 
