@@ -32,8 +32,8 @@ void bundle_done(struct bundle *b);
 /* The entity tag: of contents, recipient key, form, query and enrolment CAs. Opens nothing. */
 int bundle_etag(const struct keyring *keyring, const struct bundle *b, char ret[static BUNDLE_ETAG_CHARS + 1]);
 
-/* Unseals what was taken, builds, signs and encrypts; appends the DER of the CMS to ret. TAMPERED, naming the identity, if
- * one does not open: nothing is delivered then. */
+/* Unseals what was taken, builds, signs and encrypts; appends the DER of the CMS to ret. TAMPERED, naming the
+ * identity, if one does not open: nothing is delivered then. */
 int bundle_make(const struct keyring *keyring, const struct bundle *b, int64_t now, struct buf *ret);
 
 /* True when devices of this platform ("ios-17", "android", "Windows Server 2016" …) read 3DES with SHA-1 only, or may

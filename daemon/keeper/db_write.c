@@ -194,7 +194,8 @@ static struct job *take_batch(struct db *db)
 	return batch;
 }
 
-/* Of the jobs that wait, wakes one, which leads: to wake all would cost more than what they wait for. The lock is held. */
+/* Of the jobs that wait, wakes one, which leads: to wake all would cost more than what they wait for. The lock is
+ * held. */
 static void end_lead(struct db *db)
 {
 	db->leading = false;

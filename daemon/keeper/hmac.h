@@ -1,5 +1,5 @@
-/* HMAC-SHA-256 (RFC 2104) under the keys of the keyring. To make a context of OpenSSL's and put a key into it takes longer
- * than the HMAC of a row: contexts that have the key are kept, and used by one thread at a time. */
+/* HMAC-SHA-256 (RFC 2104) under the keys of the keyring. To make a context of OpenSSL's and put a key into it takes
+ * longer than the HMAC of a row: contexts that have the key are kept, and used by one thread at a time. */
 #ifndef PFXD_HMAC_H
 #define PFXD_HMAC_H
 

@@ -21,9 +21,9 @@ int openers_pfx(struct openers *openers, struct view token_id, struct buf *reque
 		struct view *ret_fields);
 int openers_csr(struct openers *openers, struct buf *request, struct buf *answer, struct view *ret_fields);
 
-/* Has an opener of its own, at low priority, look whether both files of an identity hold its certificate and the key of
- * it: request is the frame of CHECK_IDENTITY. KEY_MISMATCH and the like, of status 422, when it does not, UNAVAILABLE as above.
- * openers_check_done() ends that opener. */
+/* Has an opener of its own, at low priority, look whether both files of an identity hold its certificate and the key
+ * of it: request is the frame of CHECK_IDENTITY. KEY_MISMATCH and the like, of status 422, when it does not,
+ * UNAVAILABLE as above. openers_check_done() ends that opener. */
 int openers_check_identity(struct openers *openers, struct buf *request);
 void openers_check_done(struct openers *openers);
 

@@ -88,8 +88,8 @@ static int mark_pulled(struct connection *c, struct view device_id, int64_t now)
 	return statement_run(s);
 }
 
-/* The record of a release. Asks once more whether the device may have it, for it may have been revoked since, and whether
- * it is all still there. */
+/* The record of a release. Asks once more whether the device may have it, for it may have been revoked since, and
+ * whether it is all still there. */
 static int record_release(struct connection *c, void *arg)
 {
 	struct pull *p = arg;
@@ -145,8 +145,8 @@ static int read_facts(struct pull *p)
 	return rc;
 }
 
-/* Nobody may read while he waits to write, or the database's log could not be emptied: what is recorded, and opened after
- * that, is read before it. What is delivered is what is on record. */
+/* Nobody may read while he waits to write, or the database's log could not be emptied: what is recorded, and opened
+ * after that, is read before it. What is delivered is what is on record. */
 static int pull(struct pull *p)
 {
 	char before[sizeof p->etag];

@@ -6,8 +6,9 @@
 
 struct msg_check_identity;
 
-/* 0: each of the two files opens with its password, and holds the certificate with this SHA-256 and its key. KEY_MISMATCH
- * for another key, NO_CERTIFICATE for another certificate; for what can not be read, what open_pfx() would say of it. */
+/* 0: each of the two files opens with its password, and holds the certificate with this SHA-256 and its key.
+ * KEY_MISMATCH for another key, NO_CERTIFICATE for another certificate; for what can not be read, what open_pfx()
+ * would say of it. */
 int check_identity(const struct ciphers *ciphers, const struct msg_check_identity *m);
 
 #endif

@@ -2,8 +2,9 @@
  * fingerprint of the client's certificate and answers 304. Flags and threads are those of daemon/front/http.c. Ends
  * when its standard input does.
  *
- * With "asking" the handler asks another process over a socket, and waits for an answer in which nothing was done: what is
- * left for any service whose front can not answer by itself. Nobody is suspended meanwhile, which would cost more. */
+ * With "asking" the handler asks another process over a socket, and waits for an answer in which nothing was done:
+ * what is left for any service whose front can not answer by itself. Nobody is suspended meanwhile, which would cost
+ * more. */
 #include "fault.h"
 #include "front/tls.h"
 

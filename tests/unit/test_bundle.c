@@ -500,7 +500,8 @@ TEST(an_identity_that_takes_the_place_of_one_that_was_deleted_is_no_substitute)
 	struct fixture *f = *state;
 	add(f, 0, USAGE_ENCRYPTION, NULL);
 	add(f, 1, USAGE_ENCRYPTION, NULL);
-	attack(f, "CREATE TABLE other AS SELECT * FROM identities WHERE id LIKE '2%'; DELETE FROM identities WHERE id LIKE '2%'");
+	attack(f, "CREATE TABLE other AS SELECT * FROM identities WHERE id LIKE '2%';"
+		  "DELETE FROM identities WHERE id LIKE '2%'");
 	assert_done(pull_while(f, BEFORE, "DELETE FROM identities; INSERT INTO identities SELECT * FROM other"));
 	assert_null(strstr(json, ids[0]));
 	assert_json(ids[1]);
@@ -520,7 +521,8 @@ TEST(what_is_on_record_is_delivered_whatever_comes_after_it)
 {
 	struct fixture *f = *state;
 	add(f, 0, USAGE_ENCRYPTION, "issuer one");
-	assert_done(pull_while(f, AFTER, "UPDATE identities SET sealed_modern = zeroblob(60); DELETE FROM chain_certificates"));
+	assert_done(pull_while(f, AFTER, "UPDATE identities SET sealed_modern = zeroblob(60);"
+					 "DELETE FROM chain_certificates"));
 	assert_json(ids[0]);
 	assert_json("aXNzdWVyIG9uZQ=="); /* "issuer one" */
 	assert_int_equal(releases(f), 1);
