@@ -93,8 +93,9 @@ int frame_receive(int fd, struct buf *b, size_t max, int64_t deadline_ms, uint8_
 {
 	uint8_t header[FRAME_HEADER_BYTES];
 	int rc = await(fd, POLLIN, deadline_ms); /* a question or an answer is hardly ever there yet */
-	if (rc == 0)
-		rc = receive_all(fd, header, sizeof header, deadline_ms);
+	if (rc < 0)
+		return rc;
+	rc = receive_all(fd, header, sizeof header, deadline_ms);
 	if (rc < 0)
 		return rc;
 	struct view v = view_of(header, sizeof header);
