@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -245,6 +246,7 @@ static void *connection_main(void *arg)
 		;
 	if (rc != -FAULT_CLOSED)
 		log_detail(EVENT_CONNECTION_DROPPED, "on the %s socket: %s", t->listener->name, fault_detail());
+	OPENSSL_thread_stop(); /* who waits for the last one to be forgotten ends the process beside this one's own end */
 	forget(t);
 	return NULL;
 }
