@@ -93,7 +93,8 @@ class Bench:
             "ours 1.1. The rest is the keeper's; by perf 24 % of that are SQLite (a quarter of it the commit), 18 % encrypting, "
             "17 % signing, 10 % unsealing. nginx has no commit and no second process, but OpenSSL's handshake takes it more "
             "than twice as long as GnuTLS's takes libmicrohttpd. On another machine (2026-11-24) nginx took 1.1 ms and the "
-            "empty handler 1.0: the bound is at most what the handshake leaves of it")
+            "empty handler 1.0: the bound is at most what the handshake leaves of it. Rounds differ by a third on a machine "
+            "that is shared: six longer ones in turn with the program before (2026-11-30) gave 1.04, and 1.11 for that")
 def fresh(bench):
     world = bench.main
     options = ("--fresh", "--threads", 16, "--calls", 2000)
