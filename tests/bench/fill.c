@@ -1,7 +1,7 @@
 /* Fills the database of a service that is stopped: imports the same PFX files for many users, through the keeper's own
  * answer_import(), and so with its keys, its records and its commits. Only what an opener would say again and again is
- * said once: the wrapped openers_pfx() below. Certificates get other bytes for each user, which nobody but a reader of
- * mail would notice, so that no two identities are the same.
+ * said once: the wrapped openers_pfx() below. Certificates get other bytes for each user, so that no two identities
+ * are the same; not so those in the PKCS#12 files, of which nobody but pfxctl verify and a reader of mail would notice.
  *
  *     fill DIR USERS THREADS PASSWORD PFX...    in DIR: pfxd.conf, keyring, database and admin.token of pfxd --dev */
 #include "fault.h"

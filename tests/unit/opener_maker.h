@@ -44,6 +44,25 @@ static inline EVP_PKEY *key_ec(int n)
 	return keys[n];
 }
 
+/* Of an encoding that is freed. */
+static inline struct buf *taken(unsigned char *der, int len)
+{
+	struct buf *b = buf_new(FILE_MAX_BYTES);
+	assert_true(len > 0);
+	buf_put(b, der, (size_t)len);
+	OPENSSL_free(der);
+	return b;
+}
+
+static inline struct buf *pkcs8_of(EVP_PKEY *key)
+{
+	unsigned char *der = NULL;
+	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
+	int len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+	PKCS8_PRIV_KEY_INFO_free(info);
+	return taken(der, len);
+}
+
 struct certificate_wish {
 	const char *subject, *issuer;    /* common names; issuer NULL: self-issued */
 	const char *email;               /* in the subject */

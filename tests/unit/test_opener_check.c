@@ -30,24 +30,6 @@ static int free_kept(void **state)
 	return 0;
 }
 
-static struct buf *taken(unsigned char *der, int len)
-{
-	struct buf *b = buf_new(FILE_MAX_BYTES);
-	assert_true(len > 0);
-	buf_put(b, der, (size_t)len);
-	OPENSSL_free(der);
-	return b;
-}
-
-static struct buf *pkcs8_of(EVP_PKEY *key)
-{
-	unsigned char *der = NULL;
-	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
-	int len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
-	PKCS8_PRIV_KEY_INFO_free(info);
-	return taken(der, len);
-}
-
 static struct buf *der_of(X509 *x)
 {
 	unsigned char *der = NULL;

@@ -65,25 +65,6 @@ static EVP_PKEY *numbers_of_rsa(int bits)
 	return key;
 }
 
-/* Of an encoding that is freed. */
-static struct buf *taken(unsigned char *der, int len)
-{
-	struct buf *b = buf_new(FILE_MAX_BYTES);
-	assert_true(len > 0);
-	buf_put(b, der, (size_t)len);
-	OPENSSL_free(der);
-	return b;
-}
-
-static struct buf *pkcs8_of(EVP_PKEY *key)
-{
-	unsigned char *der = NULL;
-	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
-	int len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
-	PKCS8_PRIV_KEY_INFO_free(info);
-	return taken(der, len);
-}
-
 /* A certificate of the key, signed by another. */
 static struct buf *certificate_of(EVP_PKEY *key)
 {
