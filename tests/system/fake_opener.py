@@ -17,9 +17,7 @@ class FakeOpener:
         self.socket.bind(short(self.path))
         self.socket.listen(64)
         threading.Thread(target=self.accept, daemon=True).start()
-        for pid in service.rooms().get(f"opener-{kind}", []):
-            os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not is_running(pid), what="the end of an opener")
+        service.end_openers(kind)
 
     def accept(self):
         while True:

@@ -133,6 +133,23 @@ def is_running(pid):
     return state != "Z"
 
 
+def send_signal(number, pids):
+    """To those of them that still are."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def stopped(*pids):
+    """These processes stand still."""
+    try:
+        send_signal(signal.SIGSTOP, pids)
+        yield
+    finally:
+        send_signal(signal.SIGCONT, pids)
+
+
 def busy_cpu(pids):
     """Whether one of them has used a tenth of a second of CPU: it is at work, then."""
     for pid in pids:
@@ -306,6 +323,12 @@ class Service:
         pid = self.rooms()[name][0]
         os.kill(pid, number)
         return pid
+
+    def end_openers(self, kind):
+        """Kills them until there is none; for a test that has taken their socket away. One may end by itself just then."""
+        while pids := self.rooms().get(f"opener-{kind}"):
+            send_signal(signal.SIGKILL, pids)
+            wait_until(lambda: not any(is_running(pid) for pid in pids), what="the end of the openers")
 
     def wait_ready(self, seconds=30):
         wait_until(lambda: self._ready(), seconds, "readiness")

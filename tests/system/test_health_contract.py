@@ -18,19 +18,6 @@ def until(service, path, status):
     return wait_until(there, 60, f"{path} {status}")
 
 
-@contextlib.contextmanager
-def stopped(*pids):
-    """These processes stand still."""
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
 # ---- shape ----
 
 @test

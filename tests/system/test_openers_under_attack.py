@@ -273,8 +273,7 @@ def without_any_opener_imports_and_enrolments_get_503_and_pulls_go_on(folder):
     device = service.enrol(ANN, "P-256")
     for kind in ("pfx", "csr"):
         (service.dir / f"run/opener-{kind}.sock").unlink()
-        for pid in service.rooms().get(f"opener-{kind}", []):
-            os.kill(pid, signal.SIGKILL)
+        service.end_openers(kind)
     answer = service.import_pfx(ANN, b"x", "x").expect(503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
     token = service.enrolment_token(ANN)

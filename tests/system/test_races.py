@@ -219,15 +219,12 @@ def an_import_that_is_under_way_when_its_token_is_revoked_is_not_written(folder)
     # A first import connects an opener of this token; stopped, it holds the second one up.
     service.admin("POST", f"/v1/users/{ANN}/certificates", pfx, token=token).expect(201)
     openers = service.rooms()["opener-pfx"]
-    for pid in openers:
-        os.kill(pid, signal.SIGSTOP)
+    send_signal(signal.SIGSTOP, openers)
 
     def revoke():
         wait_until(lambda: len(service.rooms()["opener-pfx"]) >= len(openers), what="the openers")
         assert service.admin("DELETE", f"/v1/tokens/{token_id}").status == 204
-        for pid in openers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        send_signal(signal.SIGCONT, openers)
 
     def send():
         return service.admin("POST", "/v1/users/late@example.org/certificates", pfx, token=token)

@@ -421,8 +421,7 @@ def what_a_room_was_working_on_when_it_was_killed_is_gone_from_the_others(folder
             opener = held_opener(service)
             victim = opener if room == "opener-pfx" else service.rooms()[room][0]
             os.kill(victim, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(opener, signal.SIGCONT)
+            send_signal(signal.SIGCONT, [opener])
             wait_until(lambda: not is_running(victim), what=f"the end of {room}")
 
         status, _ = in_parallel(ask, kill)

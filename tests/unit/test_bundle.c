@@ -353,6 +353,7 @@ TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
 {
 	static const char *const attacks[] = {
 		"sealed_modern = zeroblob(60)",
+		"sealed_modern = zeroblob(2097152)",
 		"sealed_legacy = zeroblob(60)",
 		"sealed_modern = x''",
 		"sealed_legacy = x''",
