@@ -397,6 +397,7 @@ class Journal:
     process stays, with everything that it starts. raw: the entries that came, as they came."""
 
     entered = False
+    MARK = b"all that was sent before this was read"
 
     def __init__(self):
         self.raw = []
@@ -420,16 +421,23 @@ class Journal:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("/run/systemd/journal/socket")
         self.thread = threading.Thread(target=self.receive)
+        self.read_so_far = threading.Event()
         self.thread.start()
         return self
 
     def receive(self):
         while datagram := self.socket.recv(1 << 20):
-            self.raw.append(datagram)
+            if datagram == self.MARK:
+                self.read_so_far.set()
+            else:
+                self.raw.append(datagram)
+
+    def say(self, datagram):
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as own:
+            own.sendto(datagram, "/run/systemd/journal/socket")
 
     def __exit__(self, *error):
-        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as end:
-            end.sendto(b"", "/run/systemd/journal/socket")
+        self.say(b"")
         self.thread.join()
         self.socket.close()
         os.unlink("/run/systemd/journal/socket")
@@ -450,6 +458,10 @@ class Journal:
         return service
 
     def events(self):
+        if self.thread.is_alive():
+            self.read_so_far.clear()
+            self.say(self.MARK)
+            assert self.read_so_far.wait(60), "the journal is not read"
         found = []
         for record in map(as_record, self.raw):
             fields = dict(record)
