@@ -32,10 +32,9 @@ def must_be_here(one):
 
 def imported(service, form, password):
     """The answer to an import. A machine that is too busy for it says 503, and is asked again."""
-    for _ in range(10):
-        answer = service.import_pfx(UPN, form.pfx, password)
-        if answer.status != 503:
-            break
+    end = time.monotonic() + 300
+    while (answer := service.import_pfx(UPN, form.pfx, password)).status == 503 and time.monotonic() < end:
+        time.sleep(1)
     return answer
 
 
