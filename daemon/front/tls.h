@@ -20,7 +20,7 @@
 
 enum { TLS_PAIR_MAX_BYTES = MIB, TLS_CLIENT_HANDSHAKE_MAX_BYTES = 64 * KIB };
 
-/* Reads certificate and key, and makes the key for session tickets. At the start of the process, before any thread.
+/* Reads certificate and key. At the start of the process, before any thread.
  * MALFORMED_REQUEST with a sentence: unreadable, or the two do not belong together. One that clients will
  * refuse for its dates is only warned of. certificate and key (paths) are kept. handshake_seconds: the most that one
  * may take. */
@@ -40,7 +40,8 @@ int tls_pick(gnutls_session_t session, const gnutls_datum_t *issuers, int issuer
 	     const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **ret_chain,
 	     unsigned *ret_chain_len, gnutls_privkey_t *ret_key);
 
-/* Sets a new session up: session tickets, and whether the client is asked for a certificate. */
+/* Sets a new session up: whether the client is asked for a certificate. No session is resumed: who connects shows each
+ * time that he has his key. */
 void tls_greet(gnutls_session_t session, bool ask_for_certificate);
 
 /* SHA-256 of the certificate that the client has shown and proven to own. False if it has shown none. */

@@ -306,6 +306,23 @@ def a_device_that_knows_only_tls_1_2_is_served_too(folder):
 
 
 @test
+def no_session_is_resumed_and_each_connection_proves_the_key_anew(folder):
+    service = Service(folder)
+    device = service.enrol(UPN, "P-256")
+    for port, ask in ((service.base, "/v1/device/bundle"), (service.base + 1, "/v1/users")):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context, session = service.context(device.certificate, device.key), None
+            context.minimum_version = context.maximum_version = version
+            for _ in range(2):
+                with socket.create_connection(("localhost", port)) as plain, \
+                        context.wrap_socket(plain, server_hostname="localhost", session=session) as tls:
+                    tls.sendall(f"GET {ask} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                    assert tls.recv(12) == (b"HTTP/1.1 200" if port == service.base else b"HTTP/1.1 401")
+                    assert not tls.session_reused and not tls.session.has_ticket, (port, version)
+                    session = tls.session
+
+
+@test
 def an_administrators_token_and_paths_mean_nothing_to_the_devices_interface(folder):
     service = Service(folder)
     bearer = {"Authorization": f"Bearer {service.token}"}
