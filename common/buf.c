@@ -89,6 +89,14 @@ static bool grow(struct buf *b, size_t need)
 	return true;
 }
 
+void buf_make_room(struct buf *b, size_t len)
+{
+	if (len > b->max - b->len)
+		len = b->max - b->len;
+	if (b->len + len > b->size)
+		grow(b, b->len + len);
+}
+
 uint8_t *buf_reserve(struct buf *b, size_t len)
 {
 	if (!b->failed && len > b->max - b->len)

@@ -42,6 +42,9 @@ void buf_put_bytes(struct buf *b, struct view v);       /* u32 length, then the 
 void buf_put_text(struct buf *b, const char *text);     /* the text without length or end */
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes room for about len bytes more at once, for what would else grow, move and wipe step by step. Only a saving:
+ * marks nothing, and what is put may be less or more. */
+void buf_make_room(struct buf *b, size_t len);
 /* Appends len bytes for the caller to write, and returns where; NULL (and marked) if they do not fit. */
 uint8_t *buf_reserve(struct buf *b, size_t len);
 /* Shortens to len bytes, wiping the rest. len must not exceed buf_len(). */

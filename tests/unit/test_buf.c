@@ -84,6 +84,24 @@ TEST(growing_keeps_what_was_there)
 	assert_int_equal(v.len, 0);
 }
 
+TEST(room_that_is_made_changes_nothing_but_where_the_bytes_are)
+{
+	BUF b = buf_new(1000);
+	buf_put_text(b, "abc");
+	buf_make_room(b, 500);
+	const uint8_t *at = buf_data(b);
+	assert_true(view_is(buf_view(b), "abc"));
+	for (int i = 0; i < 500; i++)
+		buf_put_u8(b, 'x');
+	assert_ptr_equal(buf_data(b), at);
+	buf_make_room(b, SIZE_MAX);
+	assert_true(buf_ok(b) && buf_len(b) == 503);
+	assert_non_null(buf_reserve(b, 497));
+	assert_null(buf_reserve(b, 1));
+	buf_make_room(b, 1);
+	assert_int_equal(buf_len(b), 1000);
+}
+
 TEST(a_reset_forgets_a_failure_and_wipes)
 {
 	BUF b = buf_of(8);
@@ -234,6 +252,7 @@ int main(void)
 		cmocka_unit_test(a_length_that_would_wrap_around_is_refused),
 		cmocka_unit_test(a_buffer_of_no_room_takes_nothing_but_nothing),
 		cmocka_unit_test(growing_keeps_what_was_there),
+		cmocka_unit_test(room_that_is_made_changes_nothing_but_where_the_bytes_are),
 		cmocka_unit_test(a_reset_forgets_a_failure_and_wipes),
 		cmocka_unit_test(truncating_wipes_the_rest),
 		cmocka_unit_test(a_text_ends_and_its_end_is_not_counted),
