@@ -54,8 +54,10 @@ SELECT count(*) FROM identities;
 SELECT id, user_id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, emails, chain,
 	imported_at, imported_by, mac
 FROM identities WHERE user_id = $1;
--- identities_sealed_of_user
-SELECT id, key_id, wrapped_key, sealed_modern, sealed_legacy FROM identities WHERE user_id = $1;
+-- identities_modern_of_user
+SELECT id, key_id, wrapped_key, sealed_modern FROM identities WHERE user_id = $1;
+-- identities_legacy_of_user
+SELECT id, key_id, wrapped_key, sealed_legacy FROM identities WHERE user_id = $1;
 -- Of the index alone.
 -- identities_listed_of_user
 SELECT sha256 FROM identities WHERE user_id = $1;

@@ -14,7 +14,9 @@
 
 enum {
 	SHA256_BYTES = 32,
-	HISTORY_SEALED_MAX_BYTES = 3 * USER_PKCS12_MAX_BYTES, /* of both forms, where one is bounded at import */
+	JSON_FACTS_BYTES = KIB,      /* about, of each identity */
+	JSON_FRAME_BYTES = 4 * KIB, /* about, of what is around them: who, and the authorities */
+	HISTORY_SEALED_MAX_BYTES = 2 * USER_PKCS12_MAX_BYTES, /* of either form, where one is bounded at import */
 };
 
 /* ---- which form ---- */
@@ -106,13 +108,20 @@ static struct sealed *place_of(const struct bundle *b, struct view id)
 	return NULL;
 }
 
-/* All in one go: to look for each by its id would cost more than to open it. */
+static int form_of(const struct bundle *b)
+{
+	return b->legacy ? SEAL_LEGACY : SEAL_MODERN;
+}
+
+/* All in one go: to look for each by its id would cost more than to open it. Of the form that is asked for alone: the
+ * other one has pages of its own, and the verification reads both. */
 static int take_sealed(struct connection *c, struct bundle *b)
 {
 	STATEMENT s = NULL;
 	size_t taken = 0;
 	b->sealed = calloc(b->history.count + 1, sizeof *b->sealed);
-	int rc = b->sealed ? statement_get(c, SQL_identities_sealed_of_user, &s) :
+	int rc = b->sealed ? statement_get(c, b->legacy ? SQL_identities_legacy_of_user :
+							  SQL_identities_modern_of_user, &s) :
 			     fail(FAULT_UNAVAILABLE, "no memory for a bundle");
 	if (rc < 0)
 		return rc;
@@ -120,7 +129,7 @@ static int take_sealed(struct connection *c, struct bundle *b)
 	while (rc == 0 && (rc = statement_step(s)) > 0) {
 		struct view id = column_view(s, 0);
 		struct sealed *place = place_of(b, id);
-		rc = place ? sealed_read(s, 1, place) : 0;
+		rc = place ? sealed_read(s, 1, SEALED_ONLY(form_of(b)), place) : 0;
 		taken += rc == 0 && place ? buf_len(place->bytes) : 0;
 		if (rc == -FAULT_TAMPERED)
 			rc = tell_damage(id);
@@ -323,7 +332,7 @@ static int put_identity(const struct keyring *keyring, const struct bundle *b, s
 	int rc = sealed_open(keyring, &id->row, &b->sealed[i], &opened);
 	if (rc < 0)
 		return rc == -FAULT_TAMPERED ? tell_damage(id->row.id) : rc;
-	pkcs12 = buf_view(opened.parts_secret[b->legacy ? SEAL_LEGACY : SEAL_MODERN]);
+	pkcs12 = buf_view(opened.parts_secret[form_of(b)]);
 	view_get(&pkcs12, PKCS12_PASSWORD_CHARS, &password);
 	json_begin(ret_secret, '{');
 	put_facts(ret_secret, id);
@@ -451,6 +460,16 @@ static int sign(const struct keyring *keyring, struct view device, struct view j
 	return rc;
 }
 
+/* About as long as the JSON will be. */
+static size_t json_length(const struct bundle *b)
+{
+	size_t len = JSON_FRAME_BYTES + 2 * buf_len(b->above);
+	for (size_t i = 0; i < b->history.count; i++)
+		if (b->sealed[i].bytes)
+			len += JSON_FACTS_BYTES + buf_len(b->sealed[i].bytes) * 4 / 3;
+	return len;
+}
+
 int bundle_make(const struct keyring *keyring, const struct bundle *b, int64_t now, struct buf *ret)
 {
 	BUF json_secret = buf_new(BUNDLE_JSON_MAX_BYTES);
@@ -458,6 +477,7 @@ int bundle_make(const struct keyring *keyring, const struct bundle *b, int64_t n
 	struct view device = b->shown->certificate.der;
 	if (!json_secret || !signed_secret)
 		return fail(FAULT_UNAVAILABLE, "no memory for a bundle");
+	buf_make_room(json_secret, json_length(b));
 	int rc = put_json(keyring, b, now, json_secret);
 	if (rc == 0)
 		rc = sign(keyring, device, buf_view(json_secret), signed_secret);

@@ -81,7 +81,7 @@ static int fetch(struct verifying *v, struct stored *ret)
 	v->begun = true;
 	ret->row_rc = load_identity(v->of->keyring, s, &ret->row);
 	if (ret->row_rc == 0)
-		ret->row_rc = sealed_read(s, columns_identity + 1, &ret->sealed);
+		ret->row_rc = sealed_read(s, columns_identity + 1, SEALED_ALL, &ret->sealed);
 	if (ret->row_rc < 0)
 		strcpy(ret->row_why, fault_detail());
 	/* However long it is, what comes after it is to be found. The statement has the last one until it is done. */

@@ -5,22 +5,26 @@
 
 enum { SEALED_ROW_MAX_BYTES = SEAL_PARTS * STORED_PKCS12_MAX_BYTES + 8 * KIB };
 
-int sealed_read(struct statement *s, int column, struct sealed *ret)
+int sealed_read(struct statement *s, int column, unsigned which, struct sealed *ret)
 {
-	struct view *const views[] = { &ret->key_id, &ret->wrapped, &ret->parts[0], &ret->parts[1] };
-	enum { COUNT = sizeof views / sizeof views[0] };
+	struct view *views[2 + SEAL_PARTS] = { &ret->key_id, &ret->wrapped };
+	int count = 2;
 	size_t size = 0;
-	for (int i = 0; i < COUNT; i++)
+	for (int i = 0; i < SEAL_PARTS; i++)
+		if (which & SEALED_ONLY(i))
+			views[count++] = &ret->parts[i];
+	for (int i = 0; i < count; i++)
 		size += sizeof(uint32_t) + column_view(s, column + i).len;
 	if (size > SEALED_ROW_MAX_BYTES)
 		return fail(FAULT_TAMPERED, "it is larger than any that this service makes");
+	ret->which = which;
 	ret->bytes = buf_new(size);
-	for (int i = 0; ret->bytes && i < COUNT; i++)
+	for (int i = 0; ret->bytes && i < count; i++)
 		buf_put_bytes(ret->bytes, column_view(s, column + i));
 	if (!ret->bytes || !buf_ok(ret->bytes))
 		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	struct view rest = buf_view(ret->bytes);
-	for (int i = 0; i < COUNT; i++)
+	for (int i = 0; i < count; i++)
 		view_get_bytes(&rest, SEALED_ROW_MAX_BYTES, views[i]);
 	return 0;
 }
@@ -41,6 +45,8 @@ int sealed_open(const struct keyring *keyring, const struct row_identity *row, c
 					 .key_id = sealed->key_id };
 	int rc = seal_open_key(keyring, sealed->key_id, sealed->wrapped, &data_secret);
 	for (int i = 0; rc == 0 && i < SEAL_PARTS; i++) {
+		if (!(sealed->which & SEALED_ONLY(i)))
+			continue;
 		struct buf *part_secret = ret->parts_secret[i] = buf_new(STORED_PKCS12_MAX_BYTES);
 		if (!part_secret)
 			return fail(FAULT_UNAVAILABLE, "no memory for an identity");

@@ -2,6 +2,7 @@
 """Attacks on the database file by somebody who can write it but has no keyring: what is edited, moved, exchanged,
 promoted or put back is refused with a line that names the record, or reported by the audit; nothing is delivered."""
 
+from backups import ctl
 from harness import *
 
 import hashlib
@@ -141,13 +142,15 @@ def one_part_of_an_identity_does_not_stand_for_another(folder):
     scene = Scene(folder)
     identity = scene.ids[ANN][0]
     # Under the same data key and in the same row: what is left to tell them apart is the part's name.
-    for column, source, device in (("sealed_modern", "sealed_legacy", scene.modern),
-                                   ("sealed_legacy", "sealed_modern", scene.legacy),
-                                   # What a device does not get is looked at as well.
-                                   ("sealed_modern", "sealed_legacy", scene.legacy),
-                                   ("sealed_legacy", "sealed_modern", scene.modern)):
+    for column, source, device, other in (("sealed_modern", "sealed_legacy", scene.modern, scene.legacy),
+                                          ("sealed_legacy", "sealed_modern", scene.legacy, scene.modern)):
         with scene.edited("identities", "id", identity, **{column: scene.value("identities", "id", identity, source)}):
             assert_refused(scene, device, identity)
+            # Nobody goes without his mail for what he does not get; the verification tells of it.
+            got = other.open(other.pull().expect(200).body)["certificates"]
+            assert identity in [c["id"] for c in got]
+            told = ctl(scene.service, "verify", ok=False)
+            assert told.returncode == 1 and identity.encode() in told.stdout and column[7:].encode() in told.stdout, told
 
 
 @test

@@ -349,26 +349,38 @@ TEST(a_removal_that_this_service_did_not_write_stops_the_bundle)
 }
 
 
-TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
+/* In which form a pull is stopped by it: each opens what it delivers, and the verification all. */
+enum { IN_MODERN = 1, IN_LEGACY = 2, IN_BOTH = 3 };
+
+TEST(damage_to_a_sealed_part_stops_the_bundles_that_hold_it_and_names_the_identity)
 {
-	static const char *const attacks[] = {
-		"sealed_modern = zeroblob(60)",
-		"sealed_modern = zeroblob(2097152)",
-		"sealed_legacy = zeroblob(60)",
-		"sealed_modern = x''",
-		"sealed_legacy = x''",
-		"wrapped_key = zeroblob(40)",
-		"wrapped_key = x''",
-		"key_id = '00000000'",
-		"sealed_modern = identities.sealed_legacy",
-		"sealed_legacy = identities.sealed_modern",
-		"sealed_modern = identities.sealed_legacy, sealed_legacy = identities.sealed_modern",
+	static const struct {
+		const char *sql;
+		int stops;
+	} attacks[] = {
+		{ "sealed_modern = zeroblob(60)", IN_MODERN },
+		{ "sealed_modern = zeroblob(2097152)", IN_MODERN },
+		{ "sealed_legacy = zeroblob(60)", IN_LEGACY },
+		{ "sealed_legacy = zeroblob(2097152)", IN_LEGACY },
+		{ "sealed_modern = x''", IN_MODERN },
+		{ "sealed_legacy = x''", IN_LEGACY },
+		{ "wrapped_key = zeroblob(40)", IN_BOTH },
+		{ "wrapped_key = x''", IN_BOTH },
+		{ "key_id = '00000000'", IN_BOTH },
+		{ "sealed_modern = identities.sealed_legacy", IN_MODERN },
+		{ "sealed_legacy = identities.sealed_modern", IN_LEGACY },
+		{ "sealed_modern = identities.sealed_legacy, sealed_legacy = identities.sealed_modern", IN_BOTH },
 		/* another identity of the same user: its parts, its data key, or both */
-		"sealed_modern = o.sealed_modern",
-		"sealed_legacy = o.sealed_legacy",
-		"wrapped_key = o.wrapped_key",
-		"wrapped_key = o.wrapped_key, sealed_modern = o.sealed_modern, sealed_legacy = o.sealed_legacy",
+		{ "sealed_modern = o.sealed_modern", IN_MODERN },
+		{ "sealed_legacy = o.sealed_legacy", IN_LEGACY },
+		{ "wrapped_key = o.wrapped_key", IN_BOTH },
+		{ "wrapped_key = o.wrapped_key, sealed_modern = o.sealed_modern, sealed_legacy = o.sealed_legacy",
+		  IN_BOTH },
 	};
+	static const struct {
+		const char *platform;
+		int form;
+	} devices[] = { { "ios-18", IN_MODERN }, { "ios-17", IN_LEGACY } };
 	struct fixture *f = *state;
 	char sql[512];
 	add(f, 0, USAGE_ENCRYPTION, NULL);
@@ -376,11 +388,17 @@ TEST(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity)
 	attack(f, "CREATE TABLE copy AS SELECT * FROM identities");
 	for (size_t i = 0; i < COUNT_OF(attacks); i++) {
 		snprintf(sql, sizeof sql,
-			 "UPDATE identities SET %s FROM copy o WHERE identities.id = '%s' AND o.id = '%s'", attacks[i],
-			 ids[1], ids[0]);
+			 "UPDATE identities SET %s FROM copy o WHERE identities.id = '%s' AND o.id = '%s'",
+			 attacks[i].sql, ids[1], ids[0]);
 		attack(f, sql);
-		assert_fault(pull(f, "ios-18", false, NOW), TAMPERED);
-		assert_told(ids[1]);
+		for (size_t d = 0; d < COUNT_OF(devices); d++) {
+			if (attacks[i].stops & devices[d].form) {
+				assert_fault(pull(f, devices[d].platform, false, NOW), TAMPERED);
+				assert_told(ids[1]);
+			} else {
+				assert_done(pull(f, devices[d].platform, false, NOW));
+			}
+		}
 		attack(f, "DELETE FROM identities; INSERT INTO identities SELECT * FROM copy");
 	}
 	assert_done(pull(f, "ios-18", false, NOW));
@@ -588,7 +606,7 @@ int main(void)
 		bundle_test(the_entity_tag_stays_while_nothing_changes),
 		bundle_test(the_entity_tag_changes_with_contents_form_query_and_time),
 		bundle_test(a_removal_that_this_service_did_not_write_stops_the_bundle),
-		bundle_test(damage_to_any_sealed_part_stops_the_bundle_and_names_the_identity),
+		bundle_test(damage_to_a_sealed_part_stops_the_bundles_that_hold_it_and_names_the_identity),
 		bundle_test(a_chain_certificate_that_was_changed_or_taken_away_stops_the_bundle),
 		bundle_test(an_identity_that_is_deleted_before_its_release_is_recorded_is_left_out),
 		bundle_test(an_identity_that_takes_the_place_of_one_that_was_deleted_is_no_substitute),
