@@ -188,7 +188,7 @@ $(BUILD)/tests/bench/load: $(BUILD)/tests/bench/load.o $(WATCHED)
 $(BUILD)/tests/bench/alone: $(BUILD)/tests/bench/alone.o $(WATCHED)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcrypto -lsqlite3 -o $@
 $(BUILD)/tests/bench/empty: $(BUILD)/tests/bench/empty.o $(BUILD)/daemon/front/tls.o $(BUILD)/common.a
-	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_front) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_front) -lcrypto -lsqlite3 -o $@
 $(BUILD)/tests/bench/fill.o: $(BUILD)/sql.h
 $(BUILD)/tests/bench/fill: $(BUILD)/tests/bench/fill.o $(BUILD)/keeper.a $(BUILD)/opener.a $(BUILD)/common.a
 	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=openers_pfx $^ $(LIBS_keeper) -o $@

@@ -4,12 +4,17 @@
  *
  * With "asking" the handler asks another process over a socket, and waits for an answer in which nothing was done:
  * what is left for any service whose front can not answer by itself. Nobody is suspended meanwhile, which would cost
- * more. */
+ * more. With a database beside it, that process looks there for the device, its owner and what he has, in one read
+ * transaction, and has an HMAC of each row: what is left where nothing that it says is remembered. */
+#include "encode.h"
 #include "fault.h"
 #include "front/tls.h"
 
 #include <microhttpd.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,20 +23,107 @@
 #include <unistd.h>
 
 enum { THREADS_MAX = 64, QUESTION_BYTES = 64, ANSWER_BYTES = 64 }; /* about what BUNDLE has, unchanged */
+enum { KEY_MAX = 80, STEPS = 6 };
 enum { STACK_BYTES = 512 * 1024, CONNECTIONS_MAX = 4096, POOL_BYTES = 40 * 1024, HANDSHAKE_SECONDS = 15 };
 
 /* ---- the other process ---- */
 
+/* Each row is found by a column of the one before it. */
+static const struct {
+	const char *sql;
+	int next; /* the column that finds the next; -1: none */
+} steps[STEPS] = {
+	{ "BEGIN", -1 },
+	{ "SELECT device_id, fingerprint, der, issued_at, not_after, replaces, csr_sha256, mac FROM device_certificates "
+	  "WHERE fingerprint = ?1", 0 },
+	{ "SELECT user_id, id, name, platform, state, enrolled_at, mac, last_pull_at FROM devices WHERE id = ?1", 0 },
+	{ "SELECT id, upn, state, created_at, mac FROM users WHERE id = ?1", 0 },
+	{ "SELECT user_id, id, sha1, sha256, subject, issuer, serial, not_before, not_after, usages, key_algorithm, "
+	  "emails, chain, imported_at, imported_by, mac FROM identities WHERE user_id = ?1", 0 },
+	{ "COMMIT", -1 },
+};
+
+struct reader {
+	sqlite3 *db;
+	sqlite3_stmt *statements[STEPS];
+	EVP_MAC_CTX *mac;
+};
+
+static void must(bool done, const char *what)
+{
+	if (done)
+		return;
+	fprintf(stderr, "empty: can not %s\n", what);
+	_exit(1);
+}
+
+static void open_reader(struct reader *r, const char *path)
+{
+	const uint8_t key[32] = { 0 };
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+				      OSSL_PARAM_construct_end() };
+	must(sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK,
+	     "open the database");
+	for (int i = 0; i < STEPS; i++)
+		must(sqlite3_prepare_v2(r->db, steps[i].sql, -1, &r->statements[i], NULL) == SQLITE_OK,
+		     "read the database");
+	r->mac = EVP_MAC_CTX_new(EVP_MAC_fetch(NULL, "HMAC", NULL));
+	must(r->mac && EVP_MAC_init(r->mac, key, sizeof key, params) == 1, "make an HMAC");
+}
+
+/* Takes all rows of one step, and writes what finds those of the next into key. */
+static unsigned take_rows(struct reader *r, int step, char key[static KEY_MAX])
+{
+	uint8_t mac[32];
+	size_t len;
+	unsigned rows = 0;
+	sqlite3_stmt *s = r->statements[step];
+	sqlite3_bind_text(s, 1, key, -1, SQLITE_TRANSIENT);
+	for (; sqlite3_step(s) == SQLITE_ROW; rows++) {
+		must(EVP_MAC_init(r->mac, NULL, 0, NULL) == 1, "make an HMAC");
+		for (int i = 0; i < sqlite3_column_count(s); i++)
+			EVP_MAC_update(r->mac, sqlite3_column_blob(s, i), (size_t)sqlite3_column_bytes(s, i));
+		must(EVP_MAC_final(r->mac, mac, &len, sizeof mac) == 1, "make an HMAC");
+		snprintf(key, KEY_MAX, "%s", (const char *)sqlite3_column_text(s, steps[step].next));
+	}
+	sqlite3_reset(s);
+	return rows;
+}
+
+static void look_up(struct reader *r, const char question[static QUESTION_BYTES])
+{
+	char key[KEY_MAX];
+	unsigned rows = 0;
+	hex_encode(view_of(question, FINGERPRINT_BYTES), key);
+	for (int step = 0; step < STEPS; step++) {
+		if (steps[step].next >= 0) {
+			rows += take_rows(r, step, key);
+			continue;
+		}
+		sqlite3_step(r->statements[step]);
+		sqlite3_reset(r->statements[step]);
+	}
+	must(rows > 3, "find the device and what its owner has");
+}
+
 static int askers[THREADS_MAX]; /* one for each thread that does HTTP; 0: nobody is asked */
+static const char *database;    /* NULL: nothing is read */
 
 static void *answer(void *arg)
 {
 	int fd = *(int *)arg;
+	struct reader reader = { .db = NULL };
 	char question[QUESTION_BYTES];
 	const char said[ANSWER_BYTES] = { 0 };
-	while (recv(fd, question, sizeof question, MSG_WAITALL) == sizeof question &&
-	       send(fd, said, sizeof said, MSG_NOSIGNAL) == sizeof said)
-		;
+	if (database)
+		open_reader(&reader, database);
+	while (recv(fd, question, sizeof question, MSG_WAITALL) == sizeof question) {
+		if (database)
+			look_up(&reader, question);
+		if (send(fd, said, sizeof said, MSG_NOSIGNAL) != sizeof said)
+			break;
+	}
 	return NULL;
 }
 
@@ -60,12 +152,13 @@ static bool start_answering(int threads)
 	_exit(0);
 }
 
-static bool ask(void)
+static bool ask(const uint8_t fingerprint[static FINGERPRINT_BYTES])
 {
 	static atomic_int taken;
 	static _Thread_local int fd = -1;
-	const char question[QUESTION_BYTES] = { 0 };
+	char question[QUESTION_BYTES] = { 0 };
 	char said[ANSWER_BYTES];
+	memcpy(question, fingerprint, FINGERPRINT_BYTES);
 	if (fd < 0)
 		fd = askers[atomic_fetch_add(&taken, 1) % THREADS_MAX];
 	return fd == 0 || (send(fd, question, sizeof question, MSG_NOSIGNAL) == sizeof question &&
@@ -87,7 +180,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	*size = 0;
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-	bool shown = info && tls_fingerprint(info->tls_session, fingerprint) && ask();
+	bool shown = info && tls_fingerprint(info->tls_session, fingerprint) && ask(fingerprint);
 	struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result result = MHD_queue_response(connection, shown ? 304 : 401, response);
 	MHD_destroy_response(response);
@@ -105,11 +198,12 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 int main(int argc, char **argv)
 {
 	int threads = argc < 5 ? 0 : atoi(argv[4]);
-	bool asking = argc == 6 && strcmp(argv[5], "asking") == 0;
-	if (threads < 1 || threads > THREADS_MAX || argc - asking != 5) {
-		fputs("usage: empty PORT CERTIFICATE KEY THREADS [asking]\n", stderr);
+	bool asking = argc > 5 && strcmp(argv[5], "asking") == 0;
+	if (threads < 1 || threads > THREADS_MAX || argc > 7 || (argc > 5 && !asking)) {
+		fputs("usage: empty PORT CERTIFICATE KEY THREADS [asking [DATABASE]]\n", stderr);
 		return 2;
 	}
+	database = argc == 7 ? argv[6] : NULL;
 	if (asking && !start_answering(threads)) {
 		fputs("empty: no process to ask\n", stderr);
 		return 1;
