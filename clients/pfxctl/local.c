@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SEND_SECONDS = 120, END_SECONDS = 120, FRAME_ROOM = 64, LINE_CHARS = 60 };
+enum { SILENT_SECONDS = 3, SEND_SECONDS = 120, END_SECONDS = 120, FRAME_ROOM = 64, LINE_CHARS = 60 };
 
 static int no_answer(void)
 {
@@ -35,6 +35,14 @@ static int take(uint8_t got, enum verb verb, struct view fields)
 			     "%s: %.*s", fault_code(-error.fault), (int)error.detail.len, (const char *)error.detail.p);
 }
 
+/* Who sits before it is told what he waits for. */
+static void tell_of_waiting(int fd, unsigned seconds)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	if (isatty(STDERR_FILENO) && poll(&p, 1, SILENT_SECONDS * 1000) == 0)
+		fprintf(stderr, "pfxctl: waiting for the keeper's answer, %u seconds at most\n", seconds);
+}
+
 /* With one answer. */
 static int ask(const struct server *server, enum verb verb, unsigned seconds, struct buf *answer,
 	       struct view *ret_fields)
@@ -50,8 +58,10 @@ static int ask(const struct server *server, enum verb verb, unsigned seconds, st
 	if (fd < 0)
 		return no_answer();
 	frame_begin(question, (uint8_t)verb);
-	if (frame_send(fd, question, until_ms) < 0 ||
-	    frame_receive(fd, answer, FRAME_MAX_BYTES, until_ms, &got, ret_fields) < 0)
+	if (frame_send(fd, question, until_ms) < 0)
+		return no_answer();
+	tell_of_waiting(fd, seconds);
+	if (frame_receive(fd, answer, FRAME_MAX_BYTES, until_ms, &got, ret_fields) < 0)
 		return no_answer();
 	return take(got, verb, *ret_fields);
 }

@@ -124,6 +124,21 @@ def pfxctl_has_the_audit_verified_without_a_token(folder):
 
 
 @test
+def who_sits_before_a_keeper_that_stands_still_is_told_that_he_waits(folder):
+    service, said = Service(folder), []
+
+    def ask():
+        said.append(ask_on_terminal([BUILD / "pfxctl", "--dev", service.dir, "audit", "verify", "--local"], []))
+    thread = threading.Thread(target=ask)
+    with stopped(service.keeper_pid()):
+        thread.start()
+        time.sleep(10)
+    thread.join()
+    [(status, text)] = said
+    assert status == 0 and "waiting for the keeper's answer, 60 seconds at most" in text, (status, text)
+
+
+@test
 def device_certificates_are_counted_by_how_soon_they_end(folder):
     need_root()
     service = used_folder(folder)
