@@ -37,7 +37,7 @@ static int plan_folder(const struct cli *cli, const struct server *server, struc
 {
 	int rc = cli_number(cli, OPT_KEEP, 1, 10000, server->config.backup_keep, &b->keep);
 	if (rc == EXIT_DONE)
-		rc = path_join(b->folder, "", cli->argc ? cli->argv[0] : server->config.backup_folder);
+		rc = path_join(b->folder, "", cli->argc ? cli->argv[0] : server->backups);
 	if (rc == EXIT_DONE && !b->folder[0])
 		rc = trouble(EXIT_USAGE, "where to? give a FILE, or set [backup] backup_folder in pfxd.conf");
 	if (rc == EXIT_DONE)

@@ -52,7 +52,7 @@ void doctor_check_backups(struct doctor *d)
 {
 	char path[PATH_BYTES];
 	struct backups found;
-	const char *folder = d->server.config.backup_folder;
+	const char *folder = d->server.backups;
 	if (!timer_is_enabled()) {
 		doctor_tell(d, FINDING_OK, "backups", "", TIMER " is not enabled, so they were not looked at");
 		return;

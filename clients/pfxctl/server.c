@@ -32,6 +32,7 @@ static int set_paths(struct server *s)
 		{ s->credential, "keyring.cred" },   { s->keyring, s->config.keyring },
 		{ s->database, s->config.database }, { s->runtime, s->config.runtime },
 		{ s->tls_key, s->config.tls_key },   { s->tls_certificate, s->config.tls_certificate },
+		{ s->backups, s->config.backup_folder },
 	};
 	int rc = EXIT_DONE;
 	for (size_t i = 0; rc == EXIT_DONE && i < sizeof paths / sizeof paths[0]; i++)

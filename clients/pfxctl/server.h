@@ -14,6 +14,7 @@ struct server {
 	char credential[PATH_BYTES]; /* the sealed keyring, beside it */
 	char keyring[PATH_BYTES];    /* a keyring that is not sealed; "" where it is a credential */
 	char database[PATH_BYTES], runtime[PATH_BYTES];
+	char backups[PATH_BYTES];    /* the folder; "" where it is not set */
 	char tls_certificate[PATH_BYTES], tls_key[PATH_BYTES];
 	char tls_ca[PATH_BYTES];     /* beside the certificate: whom to trust where the CA is no public one */
 };

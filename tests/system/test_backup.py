@@ -717,6 +717,14 @@ def without_a_file_it_goes_where_the_configuration_says(folder):
     assert (folder / "made/here").stat().st_mode & 0o777 == 0o700
 
 
+@test
+def without_a_file_that_of_a_launcher_stays_in_its_folder(folder):
+    service = Service(folder)
+    ctl(service, "backup")
+    [made] = (service.dir / "backups").iterdir()
+    assert made.stat().st_size > 4096 and (service.dir / "backups").stat().st_mode & 0o777 == 0o700
+
+
 def verbs_asked(service, *command):
     """The verbs that a command sends to a keeper that hangs up on each of them."""
     path, verbs = service.dir / "run/keeper-local.sock", []
