@@ -19,7 +19,7 @@ int ca_change_go_on(struct change *c, bool *ret_done)
 	*ret_done = change_is_under_way(c);
 	if (*ret_done)
 		cli_say(c->cli, "a change of the keyring was begun before: it is brought to its end, and no other one "
-				"is begun");
+				"is begun. If that was not this command, run it once more afterwards");
 	return change_complete(c);
 }
 

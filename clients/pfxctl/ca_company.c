@@ -15,6 +15,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { PEM_MAX_BYTES = 64 * 1024, DAY_SECONDS = 86400 };
 
@@ -68,6 +69,20 @@ static int make_pending(struct change *c)
 	return change_place(c, &edit, false);
 }
 
+/* A request may be made again, in the place of the one before. Any other file there is somebody's. */
+static int check_place(const char *path)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE REQUEST-----";
+	struct stat st;
+	BUF there = buf_new(PEM_MAX_BYTES + 1);
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return EXIT_DONE;
+	int rc = there ? file_read(path, PEM_MAX_BYTES, there) : trouble(EXIT_LOCAL, "no memory");
+	if (rc || (buf_len(there) >= strlen(begin) && memcmp(buf_data(there), begin, strlen(begin)) == 0))
+		return rc;
+	return trouble(EXIT_LOCAL, "%s is there already, and is no request: name another file", path);
+}
+
 /* The key first: a request that somebody signs must have its key here. */
 int ca_request_run(const struct cli *cli)
 {
@@ -75,7 +90,9 @@ int ca_request_run(const struct cli *cli)
 	BUF pem = buf_new(PEM_MAX_BYTES);
 	if (!cli->value[OPT_OUT])
 		return trouble(EXIT_USAGE, "where to? give --out FILE");
-	int rc = pem ? change_begin(cli, &c) : trouble(EXIT_LOCAL, "no memory");
+	int rc = check_place(cli->value[OPT_OUT]);
+	if (rc == EXIT_DONE)
+		rc = pem ? change_begin(cli, &c) : trouble(EXIT_LOCAL, "no memory");
 	if (rc == EXIT_DONE)
 		rc = change_complete(&c);
 	if (rc == EXIT_DONE && !keyring_request_key(c.keyring))

@@ -83,7 +83,8 @@ int keyring_rotate_run(const struct cli *cli)
 	if (rc)
 		return rc;
 	if (change_is_under_way(&c) || left(&c) > 0)
-		cli_say(cli, "a change of the keyring is under way, and goes on; no other one is begun");
+		cli_say(cli, "a change of the keyring is under way, and goes on; no other one is begun. If that was not this "
+			     "command, run it once more afterwards");
 	else
 		rc = rotate(&c);
 	if (rc == EXIT_DONE)

@@ -343,6 +343,11 @@ def a_ca_that_a_companys_root_signed_issues_and_devices_verify_by_the_root(folde
     assert "waits for its certificate already" in world.ctl("ca", "request", "--out", again)
     key = run("openssl", "req", "-in", csr, "-noout", "-pubkey").stdout
     assert run("openssl", "req", "-in", again, "-noout", "-pubkey").stdout == key
+    other = folder / "other.pem"
+    for text in (company.root.read_text(), "", "-----BEGIN CERTIFICATE REQUEST----"):
+        other.write_text(text)
+        world.ctl("ca", "request", "--out", other, status=4)
+        assert other.read_text() == text
     chain = folder / "chain.pem"
     root = company.root.read_text()
     ca = company.sign(csr)
