@@ -245,7 +245,7 @@ int tls_pick(gnutls_session_t session, const gnutls_datum_t *issuers, int issuer
 }
 
 /* The handshake is over, and the request is the client's second small write: one who has Nagle's algorithm would wait
- * with it for the acknowledgement of the first, which the kernel puts off for 40 ms, as nothing is sent. */
+ * with it for the acknowledgement of the first, which the kernel puts off for 40 ms, as in TLS 1.3 nothing is sent. */
 static int on_finished(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
 		       const gnutls_datum_t *message)
 {

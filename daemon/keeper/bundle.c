@@ -113,8 +113,8 @@ static int form_of(const struct bundle *b)
 	return b->legacy ? SEAL_LEGACY : SEAL_MODERN;
 }
 
-/* All in one go: to look for each by its id would cost more than to open it. Of the form that is asked for alone: the
- * other one has pages of its own, and the verification reads both. */
+/* All in one go: to look for each by its id would cost more than to open it. Of the form that is asked for alone; the
+ * verification reads both. */
 static int take_sealed(struct connection *c, struct bundle *b)
 {
 	STATEMENT s = NULL;

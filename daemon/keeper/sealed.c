@@ -3,7 +3,7 @@
 
 #include "fault.h"
 
-enum { SEALED_ROW_MAX_BYTES = SEAL_PARTS * STORED_PKCS12_MAX_BYTES + 8 * KIB };
+enum { SEALED_PART_MAX_BYTES = STORED_PKCS12_MAX_BYTES + 4 * KIB };
 
 int sealed_read(struct statement *s, int column, unsigned which, struct sealed *ret)
 {
@@ -15,7 +15,7 @@ int sealed_read(struct statement *s, int column, unsigned which, struct sealed *
 			views[count++] = &ret->parts[i];
 	for (int i = 0; i < count; i++)
 		size += sizeof(uint32_t) + column_view(s, column + i).len;
-	if (size > SEALED_ROW_MAX_BYTES)
+	if (size > (size_t)(count - 2) * SEALED_PART_MAX_BYTES)
 		return fail(FAULT_TAMPERED, "it is larger than any that this service makes");
 	ret->which = which;
 	ret->bytes = buf_new(size);
@@ -25,7 +25,7 @@ int sealed_read(struct statement *s, int column, unsigned which, struct sealed *
 		return fail(FAULT_UNAVAILABLE, "no memory for an identity");
 	struct view rest = buf_view(ret->bytes);
 	for (int i = 0; i < count; i++)
-		view_get_bytes(&rest, SEALED_ROW_MAX_BYTES, views[i]);
+		view_get_bytes(&rest, size, views[i]);
 	return 0;
 }
 

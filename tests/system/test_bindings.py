@@ -664,6 +664,45 @@ def a_deleted_identity_that_is_put_back_is_told_by_the_audit(folder):
     assert_told(scene, identity)
 
 
+def hide(path, index, statement, values):
+    """Runs a statement that an index of the file does not hear of."""
+    def change(*steps):
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            version, = db.execute("PRAGMA schema_version").fetchone()
+            db.execute("PRAGMA writable_schema = ON")
+            for step in steps:
+                db.execute(*step)
+            db.execute(f"PRAGMA schema_version = {version + 1}")
+
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        entry = db.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema WHERE name = ?", [index]).fetchone()
+    change(("DELETE FROM sqlite_schema WHERE name = ?", [index]))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(statement, values)
+    change(("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", entry))
+
+
+@test
+def an_identity_that_was_never_imported_is_told_by_the_audit_though_an_index_does_not_show_it(folder):
+    scene = Scene(folder)
+    service, database = scene.service, scene.service.dir / "pfxd.db"
+    # As from a fork of the service: its macs are good, and no record tells of it.
+    service.stop()
+    shutil.copy(database, folder / "before.db")
+    service.start()
+    identity = Identity(folder, ANN, key="P-256")
+    made = service.import_pfx(ANN, identity.pfx(), "secret").expect(201).json["certificates"][0]["id"]
+    image = Image(scene, "identities", "id", made)
+    statement = f"INSERT INTO identities ({', '.join(image.columns)}) VALUES ({', '.join('?' * len(image.columns))})"
+    for index in ("identities_key_identifier", "identities_recipient", "identities_key"):
+        service.stop()
+        shutil.copy(folder / "before.db", database)
+        hide(database, index, statement, image.values)
+        service.start()
+        assert made in [c["id"] for c in service.admin("GET", f"/v1/users/{ANN}/certificates").expect(200).json["certificates"]]
+        assert_told(scene, made)
+
+
 @test
 def a_user_that_is_put_back_is_told_by_the_audit(folder):
     scene = Scene(folder)
