@@ -50,6 +50,9 @@ static _Atomic uint32_t *number_of(struct config *c, const struct key *key)
 
 static int set_text(struct config *c, const struct key *key, const char *value)
 {
+	if (value[0] == ';') /* behind a space inih reads it otherwise */
+		return fail(FAULT_MALFORMED_REQUEST, "%s begins with a semicolon: a comment has a space before it",
+			    key->name);
 	if (text_is_clean(view_text(value)) && text_copy(view_text(value), text_of(c, key), CONFIG_TEXT_MAX))
 		return 0;
 	return fail(FAULT_MALFORMED_REQUEST, "%s is longer than %u bytes or not text", key->name, key->most);

@@ -184,6 +184,7 @@ TEST(a_file_that_is_wrong_is_told_with_line_and_key)
 		{ "[front\nthreads = 7\n", "line 1", "neither [section]" },
 		{ "[paths]\n\n[front\nthreads = 7\n", "line 3", "neither [section]" }, /* not what follows from it */
 		{ "[paths]\n[front ;]\nthreads = 7\n", "line 2", "neither [section]" },
+		{ "[paths]\nkeyring =;none\n", "line 2", "keyring begins with a semicolon: a comment has a space" },
 	};
 	struct config c;
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
