@@ -542,14 +542,14 @@ class Image:
     """The bytes of one row, to be put back later."""
 
     def __init__(self, scene, table, key, row):
-        self.scene, self.table, self.key, self.row = scene, table, key, row
-        self.columns = [c[1] for c in scene.sql(f"PRAGMA table_info({table})")]
-        self.values = scene.sql(f"SELECT {', '.join(self.columns)} FROM {table} WHERE {key} = ?", row)[0]
+        columns = [c[1] for c in scene.sql(f"PRAGMA table_info({table})")]
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        self.scene, self.row = scene, row
+        self.values = scene.sql(f"SELECT {names} FROM {table} WHERE {key} = ?", row)[0]
+        self.statement = f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})"
 
     def put_back(self):
-        marks = ", ".join("?" * len(self.columns))
-        self.scene.sql(f"INSERT OR REPLACE INTO {self.table} ({', '.join(self.columns)}) VALUES ({marks})",
-                       *self.values)
+        self.scene.sql(self.statement, *self.values)
 
 
 def assert_told(scene, record):
@@ -693,11 +693,10 @@ def an_identity_that_was_never_imported_is_told_by_the_audit_though_an_index_doe
     identity = Identity(folder, ANN, key="P-256")
     made = service.import_pfx(ANN, identity.pfx(), "secret").expect(201).json["certificates"][0]["id"]
     image = Image(scene, "identities", "id", made)
-    statement = f"INSERT INTO identities ({', '.join(image.columns)}) VALUES ({', '.join('?' * len(image.columns))})"
     for index in ("identities_key_identifier", "identities_recipient", "identities_key"):
         service.stop()
         shutil.copy(folder / "before.db", database)
-        hide(database, index, statement, image.values)
+        hide(database, index, image.statement, image.values)
         service.start()
         assert made in [c["id"] for c in service.admin("GET", f"/v1/users/{ANN}/certificates").expect(200).json["certificates"]]
         assert_told(scene, made)

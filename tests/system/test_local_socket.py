@@ -125,17 +125,18 @@ def pfxctl_has_the_audit_verified_without_a_token(folder):
 
 @test
 def who_sits_before_a_keeper_that_stands_still_is_told_that_he_waits(folder):
-    service, said = Service(folder), []
-
-    def ask():
-        said.append(ask_on_terminal([BUILD / "pfxctl", "--dev", service.dir, "audit", "verify", "--local"], []))
-    thread = threading.Thread(target=ask)
+    service = Service(folder)
+    terminal, end = pty.openpty()
     with stopped(service.keeper_pid()):
-        thread.start()
-        time.sleep(10)
-    thread.join()
-    [(status, text)] = said
-    assert status == 0 and "waiting for the keeper's answer, 60 seconds at most" in text, (status, text)
+        client = subprocess.Popen([BUILD / "pfxctl", "--dev", service.dir, "audit", "verify", "--local"], stderr=end,
+                                  stdout=subprocess.DEVNULL)
+        os.close(end)
+        said = os.read(terminal, 4096).decode()  # the first that it says
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while more := os.read(terminal, 4096):
+            said += more.decode()
+    os.close(terminal)
+    assert client.wait(60) == 0 and "waiting for the keeper's answer, 60 seconds at most" in said, said
 
 
 @test
